@@ -1,0 +1,51 @@
+// Package sensitive holds bytes that must not be printed.
+//
+// Bytes shows as [redacted] in fmt, slog, JSON and text encodings, so that a
+// value cannot reach a log or an error by accident. Reveal gives the bytes to
+// the code that must have them; it is rare and easy to search for. Comparison
+// is constant-time. The type does not try to wipe memory: the Go runtime moves
+// and copies, and a promise that cannot be kept is worse than none.
+package sensitive
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"log/slog"
+)
+
+// Redacted is what a sensitive value prints as.
+const Redacted = "[redacted]"
+
+// Bytes is a secret byte string. The zero value is empty.
+type Bytes struct{ b []byte }
+
+// New takes ownership of b: the caller must not change it afterwards.
+func New(b []byte) Bytes { return Bytes{b} }
+
+// FromString copies s.
+func FromString(s string) Bytes { return Bytes{[]byte(s)} }
+
+// Reveal returns the bytes themselves, not a copy. They must not be changed,
+// logged, or put into an error.
+func (s Bytes) Reveal() []byte { return s.b }
+
+// Len is the number of bytes.
+func (s Bytes) Len() int { return len(s.b) }
+
+// Equal compares in time that depends on the lengths alone.
+func (s Bytes) Equal(t Bytes) bool { return subtle.ConstantTimeCompare(s.b, t.b) == 1 }
+
+// String returns Redacted.
+func (s Bytes) String() string { return Redacted }
+
+// GoString returns Redacted.
+func (s Bytes) GoString() string { return Redacted }
+
+// Format writes Redacted for every verb, %x and %v included.
+func (s Bytes) Format(f fmt.State, _ rune) { _, _ = f.Write([]byte(Redacted)) }
+
+// LogValue returns Redacted.
+func (s Bytes) LogValue() slog.Value { return slog.StringValue(Redacted) }
+
+// MarshalText returns Redacted; encoding/json uses it too.
+func (s Bytes) MarshalText() ([]byte, error) { return []byte(Redacted), nil }
