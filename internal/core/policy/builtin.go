@@ -1,0 +1,80 @@
+package policy
+
+// builtins are the policies that every account has. Their names may not be taken
+// and their documents do not change within an account.
+var builtins = [...]struct{ name, about, document string }{
+	{"AdministratorAccess", "everything", `{
+  "Version": "2012-10-17",
+  "Statement": [
+    {"Sid": "Everything", "Effect": "Allow", "Action": "*", "Resource": "*"}
+  ]
+}`},
+	{"SecretsReadWrite", "every operation on secrets, nothing else", `{
+  "Version": "2012-10-17",
+  "Statement": [
+    {"Sid": "Secrets", "Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*"}
+  ]
+}`},
+	{"SecretsReadOnly", "list, describe and read secrets and their values", `{
+  "Version": "2012-10-17",
+  "Statement": [
+    {
+      "Sid": "ReadSecrets",
+      "Effect": "Allow",
+      "Action": [
+        "secretsmanager:GetSecretValue",
+        "secretsmanager:BatchGetSecretValue",
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:ListSecrets",
+        "secretsmanager:ListSecretVersionIds",
+        "secretsmanager:GetResourcePolicy",
+        "secretsmanager:GetRandomPassword"
+      ],
+      "Resource": "*"
+    }
+  ]
+}`},
+	{"SecurityAudit", "see what exists, who may do what and who did what; no values", `{
+  "Version": "2012-10-17",
+  "Statement": [
+    {
+      "Sid": "SeeWithoutValues",
+      "Effect": "Allow",
+      "Action": [
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:ListSecrets",
+        "secretsmanager:ListSecretVersionIds",
+        "secretsmanager:GetResourcePolicy",
+        "secretsmanager:ValidateResourcePolicy",
+        "iam:Get*",
+        "iam:List*",
+        "iam:SimulatePrincipalPolicy",
+        "countersign:ListAccounts",
+        "countersign:QueryAudit",
+        "countersign:VerifyAudit",
+        "countersign:ExplainDecision",
+        "countersign:Status",
+        "countersign:ReadChange",
+        "countersign:ListChanges"
+      ],
+      "Resource": "*"
+    }
+  ]
+}`},
+}
+
+// Builtin is a policy that every account has.
+type Builtin struct {
+	Name     string
+	About    string // one line, for people
+	Document string // IAM JSON
+}
+
+// Builtins lists the built-in policies, the widest first.
+func Builtins() []Builtin {
+	out := make([]Builtin, 0, len(builtins))
+	for _, b := range builtins {
+		out = append(out, Builtin{b.name, b.about, b.document})
+	}
+	return out
+}
