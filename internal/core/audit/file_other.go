@@ -1,0 +1,8 @@
+//go:build !linux
+
+package audit
+
+import "os"
+
+// datasync waits until data and length of f are on stable storage.
+func datasync(f *os.File) error { return f.Sync() }
