@@ -15,7 +15,7 @@ func (l *Log) background() {
 	defer close(l.done)
 	tick := time.NewTicker(l.cfg.SpaceEvery)
 	defer tick.Stop()
-	due := time.NewTimer(0)
+	due := time.NewTimer(l.cfg.CheckpointAfter) // signs what Open found unsigned
 	defer due.Stop()
 	var failed bool
 	for {
@@ -73,7 +73,7 @@ func (l *Log) settle() error {
 	l.mu.Lock()
 	st := l.seen
 	l.mu.Unlock()
-	if err := l.syncTo(st.seq); err != nil {
+	if err := l.syncTo(st.seq, st.signed); err != nil {
 		return err
 	}
 	if l.rotationDue(st) {
@@ -107,7 +107,7 @@ func (l *Log) Rotate(ctx context.Context) error {
 // publish writes HEAD and tells the anchor, when the head is durable and new.
 func (l *Log) publish(ctx context.Context) error {
 	head := l.Head()
-	if err := l.syncTo(head.Seq); err != nil {
+	if err := l.syncTo(head.Seq, head.Seq); err != nil {
 		return err
 	}
 	l.headMu.Lock()
@@ -208,7 +208,7 @@ func (l *Log) Close() error {
 		}
 		l.syncMu.Lock()
 		defer l.syncMu.Unlock()
-		return l.syncLocked(l.st.seq)
+		return l.syncLocked(l.st)
 	})
 	if err == nil {
 		err = l.publish(context.Background())

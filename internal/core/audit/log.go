@@ -129,8 +129,9 @@ type Log struct {
 	wake   chan struct{}   // closed after a write, when somebody follows
 
 	// syncMu is held during an fsync, and while f is exchanged.
-	syncMu sync.Mutex
-	synced atomic.Uint64 // last durable record
+	syncMu       sync.Mutex
+	synced       atomic.Uint64 // last durable record
+	syncedSigned uint64        // last durable signature
 
 	// headMu is held while HEAD is written and the anchor told.
 	headMu    sync.Mutex
@@ -208,7 +209,7 @@ func (l *Log) AppendSync(ctx context.Context, records []*Record) error {
 	if err != nil {
 		return err
 	}
-	return l.syncTo(last)
+	return l.syncTo(last, 0)
 }
 
 // Stats is the state of the log for readiness and metrics.

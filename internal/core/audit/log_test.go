@@ -156,4 +156,3 @@ func TestConcurrentAppends(t *testing.T) {
 		t.Error(diff)
 	}
 }
-

@@ -148,6 +148,7 @@ func (l *Log) resume(segments []segment, ring keyring) ([]Record, error) {
 	l.id, l.st = t.header.Log, t.state
 	l.segmentKey, l.prev = t.header.Key, t.header.Prev
 	l.synced.Store(t.state.seq)
+	l.syncedSigned = t.state.signed
 	if !bytes.Equal(t.header.Key, l.pub) && !l.cfg.ChangeKey {
 		return nil, fmt.Errorf("the last segment is signed with key %s and the configured key is %s: allow the change of key if it is meant",
 			KeyID(t.header.Key), l.keyID)

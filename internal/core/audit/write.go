@@ -297,7 +297,7 @@ func (l *Log) rotate() error {
 	}
 	l.syncMu.Lock()
 	defer l.syncMu.Unlock()
-	if err := l.syncLocked(l.st.seq); err != nil {
+	if err := l.syncLocked(l.st); err != nil {
 		return err
 	}
 	f, st, err := l.newSegment(header{
@@ -349,27 +349,27 @@ func (l *Log) newSegment(h header) (file, state, error) {
 	return f, st, nil
 }
 
-// syncTo returns once the records up to seq are on stable storage. Concurrent
-// callers share an fsync.
-func (l *Log) syncTo(seq uint64) error {
+// syncTo returns once the records up to seq, and the signatures up to signed,
+// are on stable storage. Concurrent callers share an fsync.
+func (l *Log) syncTo(seq, signed uint64) error {
 	l.syncMu.Lock()
 	defer l.syncMu.Unlock()
-	if l.synced.Load() >= seq {
+	if l.synced.Load() >= seq && l.syncedSigned >= signed {
 		return nil
 	}
 	l.mu.Lock()
-	now := l.seen.seq
+	now := l.seen
 	l.mu.Unlock()
 	return l.syncLocked(now)
 }
 
-// syncLocked makes the current segment durable, which holds the records up to
-// seq that were not. The caller holds syncMu.
+// syncLocked makes the current segment durable, at least as far as now. The
+// caller holds syncMu.
 //
 // After a failed fsync nobody can say what is on the disk: the kernel may have
 // dropped the pages and would report success next time. So the log refuses
 // everything until it is opened again and its tail was read back.
-func (l *Log) syncLocked(seq uint64) error {
+func (l *Log) syncLocked(now state) error {
 	if b := l.broken.Load(); b != nil {
 		return b
 	}
@@ -380,7 +380,8 @@ func (l *Log) syncLocked(seq uint64) error {
 		l.broken.Store(unwritable(fmt.Errorf("syncing audit log: %w", err)))
 		return l.broken.Load()
 	}
-	l.synced.Store(max(l.synced.Load(), seq))
+	l.synced.Store(max(l.synced.Load(), now.seq))
+	l.syncedSigned = max(l.syncedSigned, now.signed)
 	return nil
 }
 
