@@ -76,3 +76,11 @@ func CutSuffix(s string) (base, suffix string, ok bool) {
 	}
 	return s[:i], s[i+1:], true
 }
+
+// String spells the id: the name, or the ARN that it was read from.
+func (id SecretID) String() string {
+	if !id.IsARN {
+		return id.Name
+	}
+	return arnPrefix + id.Region + ":" + id.Account + arnMiddle + id.Name
+}

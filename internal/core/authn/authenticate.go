@@ -1,0 +1,112 @@
+package authn
+
+import (
+	"context"
+	"time"
+
+	"countersign/internal/caller"
+	"countersign/internal/core/record"
+	"countersign/internal/errs"
+	"countersign/internal/kv"
+	"countersign/internal/sensitive"
+)
+
+// credential is an access key with its owner as they stand in one generation.
+type credential struct {
+	account    string
+	generation uint64
+	secret     sensitive.Bytes
+	expires    time.Time
+	who        caller.Caller // what is known of the owner
+}
+
+// Credential is an access key that exists, is not expired, and whose owner is
+// not disabled. It proves nothing yet: the front must check the signature made
+// with Secret, or use AuthenticateToken.
+type Credential struct {
+	Secret sensitive.Bytes
+	// Generation changes whenever the key or its owner may have: what is
+	// derived from Secret can be kept under the key's id and Generation.
+	Generation uint64
+	// Caller holds account, kind, name, groups, tags and key id. The front
+	// adds the circumstances of the request.
+	Caller caller.Caller
+}
+
+// Lookup returns the credential with that id. The error is Unauthenticated
+// when there is none to use.
+func (s *Service) Lookup(ctx context.Context, id string, now time.Time) (Credential, error) {
+	unknown := errs.Coded(errs.Unauthenticated, CodeUnknownKey, "the access key is not known")
+	if !validKeyID(id) {
+		return Credential{}, unknown
+	}
+	cred, current := s.keys.get(id)
+	err := s.gate.DB.View(ctx, func(r kv.Reader) error {
+		if cred != nil {
+			g, err := generation(r, cred.account)
+			if current = g == cred.generation; err != nil || current {
+				return err
+			}
+		}
+		var err error
+		cred, err = s.load(r, id)
+		return err
+	})
+	switch {
+	case err != nil:
+		return Credential{}, err
+	case cred == nil:
+		return Credential{}, unknown
+	case !cred.expires.IsZero() && !now.Before(cred.expires):
+		return Credential{}, errs.Coded(errs.Unauthenticated, CodeExpiredKey, "the access key has expired")
+	}
+	if !current {
+		s.keys.put(id, cred)
+	}
+	s.used.note(cred.account, id, now)
+	return Credential{Secret: cred.secret, Generation: cred.generation, Caller: cred.who}, nil
+}
+
+// load reads a key and its owner; nil when the key cannot be used.
+func (s *Service) load(r kv.Reader, id string) (*credential, error) {
+	place, ok, err := record.Get[keyPlace](r, s.placeKey(id))
+	if err != nil || !ok {
+		return nil, err
+	}
+	g, err := generation(r, place.Account)
+	if err != nil {
+		return nil, err
+	}
+	k, ok, err := record.Get[accessKey](r, keyKey(place.Account, id))
+	if err != nil || !ok {
+		return nil, err
+	}
+	p, ok, err := record.Get[principal](r, principalKey(place.Account, k.Principal))
+	if err != nil || !ok || p.Disabled {
+		return nil, err
+	}
+	return &credential{
+		account: place.Account, generation: g, secret: sensitive.New(k.Secret), expires: when(k.Expires),
+		who: caller.Caller{Account: place.Account, Kind: p.Kind, Name: k.Principal, Groups: p.Groups, Tags: p.Tags, KeyID: id},
+	}, nil
+}
+
+// AuthenticateToken proves a principal by a bearer token. The error tells
+// neither whether the id exists nor how the secret differs.
+func (s *Service) AuthenticateToken(ctx context.Context, token string, now time.Time) (caller.Caller, error) {
+	bad := errs.Coded(errs.Unauthenticated, CodeBadSecret, "the token is not valid")
+	id, secret, ok := ParseToken(token)
+	if !ok {
+		return caller.Caller{}, bad
+	}
+	cred, err := s.Lookup(ctx, id, now)
+	if err != nil && !errs.Is(err, errs.Unauthenticated) {
+		return caller.Caller{}, err
+	}
+	if !cred.Secret.Equal(sensitive.FromString(secret)) || err != nil {
+		return caller.Caller{}, bad
+	}
+	who := cred.Caller
+	who.Proof = caller.ProofToken
+	return who, nil
+}

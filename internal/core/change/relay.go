@@ -1,0 +1,312 @@
+package change
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"countersign/internal/core/audit"
+	"countersign/internal/core/record"
+	"countersign/internal/errs"
+	"countersign/internal/kv"
+)
+
+// Log is the audit log as the relay sees it.
+type Log interface {
+	// AppendBatch writes the records, in order, or none of them.
+	AppendBatch(ctx context.Context, recs []*audit.Record) error
+	// Sync makes everything appended so far durable.
+	Sync() error
+	// Contains tells which of the ids are already in the log, looking at
+	// records not older than since.
+	Contains(ctx context.Context, ids []string, since time.Time) (map[string]bool, error)
+	// Err is not nil while the log refuses records.
+	Err() error
+}
+
+// Timing of the relay. Records reach the log at once; their outbox entries go
+// only after the log was synced.
+const (
+	syncEvery   = time.Second
+	sweepEvery  = 10 * time.Second
+	sweepAge    = 5 * time.Second
+	dropAtOnce  = 100 // within kv.MaxOps
+	relayAtOnce = 1000
+)
+
+// Relay carries the audit records of writes from the outbox to the log.
+//
+// A record that a commit put into the outbox is handed over in memory; the
+// entry itself is read again only after a crash, or when the hand-over did not
+// happen because the outcome of a commit was in doubt.
+type Relay struct {
+	db      kv.DB
+	log     Log
+	backlog int
+	logger  *slog.Logger
+
+	mu      sync.Mutex
+	queue   []audit.Record      // committed, not yet in the log
+	known   map[string]struct{} // in the queue or in the log, entry not yet dropped
+	drained chan struct{}       // closed and replaced whenever the queue was emptied
+	failed  error               // why the last attempt failed
+
+	awake chan struct{}
+}
+
+// RelayConfig configures NewRelay.
+type RelayConfig struct {
+	DB  kv.DB
+	Log Log
+	// Backlog is how many records may wait for the log before writes are
+	// refused. Default 100,000.
+	Backlog int
+	Logger  *slog.Logger // default slog.Default()
+}
+
+// NewRelay returns a relay that does nothing before Run.
+func NewRelay(c RelayConfig) *Relay {
+	if c.Backlog == 0 {
+		c.Backlog = 100_000
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return &Relay{db: c.DB, log: c.Log, backlog: c.Backlog, logger: c.Logger,
+		known: map[string]struct{}{}, drained: make(chan struct{}), awake: make(chan struct{}, 1)}
+}
+
+func outboxKey(id string) kv.Key { return kv.K("sys", "outbox", id) }
+
+func putOutbox(tx kv.Txn, rec *audit.Record) error { return record.Put(tx, outboxKey(rec.ID), rec) }
+
+// ready says whether a write may be begun: its record must be able to follow.
+func (r *Relay) ready() error {
+	err := r.log.Err()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil && len(r.queue) >= r.backlog {
+		err = fmt.Errorf("%d records wait for the log: %w", len(r.queue), r.failed)
+	}
+	if err != nil {
+		return &errs.Error{Kind: errs.Unavailable, Code: "audit-unwritable",
+			Msg: "the audit log cannot be written, so nothing is changed", Err: err}
+	}
+	return nil
+}
+
+// offer hands over the record of a commit.
+func (r *Relay) offer(rec audit.Record) {
+	r.mu.Lock()
+	if _, seen := r.known[rec.ID]; !seen {
+		r.known[rec.ID] = struct{}{}
+		r.queue = append(r.queue, rec)
+	}
+	r.mu.Unlock()
+	select {
+	case r.awake <- struct{}{}:
+	default:
+	}
+}
+
+// Recover takes over what an earlier process left in the outbox. It must
+// return before the first write.
+func (r *Relay) Recover(ctx context.Context) error {
+	left, err := r.entries(ctx, time.Now().Add(time.Hour))
+	if err != nil || len(left) == 0 {
+		return err
+	}
+	ids := make([]string, len(left))
+	for i := range left {
+		ids[i] = left[i].ID
+	}
+	in, err := r.log.Contains(ctx, ids, left[0].Time.Add(-time.Minute))
+	if err != nil {
+		return fmt.Errorf("looking for relayed records: %w", err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, rec := range left {
+		r.known[rec.ID] = struct{}{}
+		if !in[rec.ID] {
+			r.queue = append(r.queue, rec)
+		}
+	}
+	return nil
+}
+
+// entries returns the outbox's records whose id is older than before.
+func (r *Relay) entries(ctx context.Context, before time.Time) (recs []audit.Record, err error) {
+	err = r.db.View(ctx, func(rd kv.Reader) error {
+		recs = nil
+		rng := kv.Prefix(kv.K("sys", "outbox"))
+		rng.End = outboxKey(audit.NewID(before))
+		for e, err := range record.Scan[audit.Record](rd, rng) {
+			if err != nil {
+				return err
+			}
+			recs = append(recs, e.Value)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the outbox: %w", err)
+	}
+	return recs, nil
+}
+
+// Run relays until ctx ends, and then once more, so that a clean stop leaves
+// the outbox empty.
+func (r *Relay) Run(ctx context.Context) {
+	sync, sweep := time.NewTicker(syncEvery), time.NewTicker(sweepEvery)
+	defer sync.Stop()
+	defer sweep.Stop()
+	var written []string // ids in the log whose entries are still there
+	if in := r.relayed(); len(in) > 0 {
+		written = in
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			written = r.push(last, written)
+			r.drop(last, written)
+			cancel()
+			return
+		case <-r.awake:
+			written = r.push(ctx, written)
+		case <-sync.C:
+			written = r.drop(ctx, r.push(ctx, written))
+		case <-sweep.C:
+			r.sweep(ctx)
+		}
+	}
+}
+
+// relayed returns the ids that Recover found in the log.
+func (r *Relay) relayed() (ids []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	waiting := map[string]bool{}
+	for i := range r.queue {
+		waiting[r.queue[i].ID] = true
+	}
+	for id := range r.known {
+		if !waiting[id] {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// push appends the queue to the log and returns written with what it added.
+func (r *Relay) push(ctx context.Context, written []string) []string {
+	for {
+		r.mu.Lock()
+		n := min(len(r.queue), relayAtOnce)
+		batch := make([]*audit.Record, n)
+		for i := range batch {
+			batch[i] = &r.queue[i]
+		}
+		if n == 0 {
+			close(r.drained)
+			r.drained = make(chan struct{})
+			r.queue = nil
+			r.mu.Unlock()
+			return written
+		}
+		r.mu.Unlock()
+
+		err := r.log.AppendBatch(ctx, batch)
+		r.mu.Lock()
+		if err != nil {
+			if r.failed == nil {
+				r.logger.Error("audit records of writes cannot be appended; writes will be refused", "error", err)
+			}
+			r.failed = err
+			r.mu.Unlock()
+			return written
+		}
+		for _, rec := range batch {
+			written = append(written, rec.ID)
+		}
+		r.queue, r.failed = r.queue[n:], nil
+		r.mu.Unlock()
+	}
+}
+
+// drop syncs the log and removes the entries of what is in it. It returns the
+// ids whose entries it could not remove.
+func (r *Relay) drop(ctx context.Context, written []string) []string {
+	if len(written) == 0 {
+		return nil
+	}
+	if err := r.log.Sync(); err != nil {
+		r.logger.Error("syncing the audit log", "error", err)
+		return written
+	}
+	for len(written) > 0 {
+		ids := written[:min(len(written), dropAtOnce)]
+		_, err := r.db.Update(ctx, func(tx kv.Txn) error {
+			for _, id := range ids {
+				if err := tx.Delete(outboxKey(id)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			r.logger.Warn("removing relayed records from the outbox", "error", err)
+			return written
+		}
+		r.mu.Lock()
+		for _, id := range ids {
+			delete(r.known, id)
+		}
+		r.mu.Unlock()
+		written = written[len(ids):]
+	}
+	return nil
+}
+
+// sweep queues entries whose hand-over did not happen.
+func (r *Relay) sweep(ctx context.Context) {
+	left, err := r.entries(ctx, time.Now().Add(-sweepAge))
+	if err != nil {
+		r.logger.Warn("sweeping the outbox", "error", err)
+		return
+	}
+	for _, rec := range left {
+		r.offer(rec)
+	}
+}
+
+// Flush waits until every record handed over so far is in the log, so that a
+// query sees the writes before it.
+func (r *Relay) Flush(ctx context.Context) error {
+	r.mu.Lock()
+	done, waiting := r.drained, len(r.queue) > 0
+	r.mu.Unlock()
+	if !waiting {
+		return nil
+	}
+	select {
+	case r.awake <- struct{}{}:
+	default:
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return errs.Wrap(errs.Unavailable, ctx.Err(), "the audit log does not take records")
+	}
+}
+
+// Waiting is the number of records not yet in the log.
+func (r *Relay) Waiting() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.queue)
+}

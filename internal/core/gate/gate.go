@@ -1,0 +1,162 @@
+// Package gate is the one way into the store for a service method: authorize
+// and audit in one call.
+//
+// View runs a read. The function it is given loads what policy needs to know,
+// asks Access.Allow, and only then may disclose anything: that a thing exists,
+// what state it is in, what it holds. Whatever comes of it, one record is
+// written to the audit log before View returns, and a record that cannot be
+// written turns the answer into a refusal. A function that succeeds without
+// having asked is a defect and is refused too.
+//
+// Writes go through package change, which uses the same Access.
+package gate
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"countersign/internal/caller"
+	"countersign/internal/core/audit"
+	"countersign/internal/core/policy"
+	"countersign/internal/errs"
+	"countersign/internal/kv"
+)
+
+// Authorizer decides from the policies in the store as r sees it. It must
+// return a decision for every request, and an error only when it could not
+// read the store. resource is the policy on the thing itself, nil when it has
+// none.
+type Authorizer interface {
+	Authorize(r kv.Reader, req *policy.Request, resource *policy.Set) (policy.Decision, error)
+}
+
+// Log takes audit records; see audit.Log.Append.
+type Log interface {
+	Append(ctx context.Context, rec *audit.Record) error
+}
+
+// Gate joins the store, the authorizer and the log.
+type Gate struct {
+	DB   kv.DB
+	Auth Authorizer
+	Log  Log
+}
+
+// Access is one guarded operation under way.
+type Access struct {
+	kv.Reader
+	Who    caller.Caller
+	Record *audit.Record // the function may set Version, Keys, Resource, Region
+
+	auth  Authorizer
+	asked bool
+}
+
+// NewAccess prepares an operation on the state that r shows. Only package
+// change needs it.
+func NewAccess(r kv.Reader, auth Authorizer, who caller.Caller, rec *audit.Record) *Access {
+	rec.Decision = nil
+	return &Access{Reader: r, Who: who, Record: rec, auth: auth}
+}
+
+// Allow returns nil when policy allows req, whose Caller it fills in, and
+// otherwise an errs.Denied that carries the decision id and tells nothing of
+// the thing itself. The explanation goes into the record. A system caller is
+// allowed everything: only the server's own jobs are one.
+func (a *Access) Allow(req *policy.Request, resource *policy.Set) error {
+	a.asked = true
+	if a.Who.Kind == caller.System {
+		return nil // the server's own work, never a stranger's request
+	}
+	req.Caller = a.Who
+	d, err := a.auth.Authorize(a.Reader, req, resource)
+	if err != nil {
+		return err
+	}
+	if d.Allowed {
+		return nil
+	}
+	a.Record.Decision = &audit.Decision{
+		ID: a.Record.ID, Effect: d.Effect, Action: req.Op.Action(), Resource: req.Resource,
+		Policy: d.Policy, Statement: d.Statement, Missing: d.Missing,
+	}
+	return &errs.Error{Kind: errs.Denied, Decision: a.Record.ID, Code: d.Effect,
+		Msg: a.Who.ARN() + " is not authorized to perform " + req.Op.Action() + " (decision " + a.Record.ID + ")"}
+}
+
+// Asked reports whether Allow was called.
+func (a *Access) Asked() bool { return a.asked }
+
+// View runs f over a snapshot as operation op on the resource of that name.
+func (g *Gate) View(ctx context.Context, who caller.Caller, op policy.Op, resource string, f func(*Access) error) error {
+	rec := NewRecord(who, op, resource)
+	err := g.DB.View(ctx, func(r kv.Reader) error {
+		a := NewAccess(r, g.Auth, who, &rec)
+		err := f(a)
+		if err == nil && !a.asked {
+			return errs.New(errs.Internal, "%s did not ask policy", op)
+		}
+		return err
+	})
+	return g.Finish(ctx, &rec, err)
+}
+
+// Finish writes the record of an operation that ended in err, which it returns
+// unless the record could not be written.
+func (g *Gate) Finish(ctx context.Context, rec *audit.Record, err error) error {
+	err = Classify(err)
+	Close(rec, err)
+	if logErr := g.Log.Append(ctx, rec); logErr != nil {
+		return &errs.Error{Kind: errs.Unavailable, Code: "audit-unwritable",
+			Msg: "the audit log cannot be written, so nothing is answered", Err: logErr}
+	}
+	return err
+}
+
+// NewRecord begins the record of an operation.
+func NewRecord(who caller.Caller, op policy.Op, resource string) audit.Record {
+	rec := audit.FromCaller(who, op.String())
+	rec.Resource = resource
+	return rec
+}
+
+// Close fills in what became of the operation.
+func Close(rec *audit.Record, err error) {
+	rec.Duration = time.Since(rec.Time)
+	rec.Outcome, rec.Error = audit.OK, ""
+	e := errs.As(err)
+	if e == nil {
+		return
+	}
+	switch rec.Error = e.Kind.String(); e.Kind {
+	case errs.Denied, errs.Unauthenticated:
+		rec.Outcome = audit.Denied
+	case errs.Internal, errs.Unavailable, errs.Canceled:
+		rec.Outcome = audit.Failed
+	default:
+		rec.Outcome = audit.Refused
+	}
+	if e.Code != "" {
+		rec.Error += "/" + e.Code
+	}
+}
+
+// Classify gives the store's own errors their kind, so that a full disk or a
+// transaction over the limits is told from a defect.
+func Classify(err error) error {
+	var known *errs.Error
+	switch {
+	case err == nil || errors.As(err, &known):
+		return err
+	case errors.Is(err, kv.ErrNoSpace):
+		return &errs.Error{Kind: errs.Unavailable, Code: "store-full", Msg: "the store's disk is full, nothing was changed", Err: err}
+	case errors.Is(err, kv.ErrClosed), errors.Is(err, kv.ErrReadOnly):
+		return &errs.Error{Kind: errs.Unavailable, Code: "store-closed", Msg: "the store is not open for this", Err: err}
+	case errors.Is(err, kv.ErrLimit):
+		return &errs.Error{Kind: errs.Limit, Code: "transaction-limit", Msg: "the change is too large for one transaction", Err: err}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return &errs.Error{Kind: errs.Canceled, Msg: "the request was given up", Err: err}
+	}
+	return err
+}

@@ -1,0 +1,104 @@
+// Package record reads and writes the core's records: CBOR maps with small
+// integer keys (RFC 8949), one record a key.
+//
+// Fields are only ever added, with a new integer, and never change meaning: a
+// record written by an older release decodes with zero values for what it did
+// not know, and one written by a newer release decodes with what is unknown
+// left out. Bytes that are not a record are errs.Internal, never a guess.
+package record
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/fxamacker/cbor/v2"
+
+	"countersign/internal/errs"
+	"countersign/internal/kv"
+)
+
+// codec is fixed at compile time in all but name: the options are constants
+// and building the modes cannot fail for them.
+var enc, dec = modes()
+
+func modes() (cbor.EncMode, cbor.DecMode) {
+	eo := cbor.CoreDetEncOptions()
+	eo.Time = cbor.TimeUnixMicro
+	e, errE := eo.EncMode()
+	d, errD := cbor.DecOptions{
+		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
+		IndefLength:      cbor.IndefLengthForbidden,
+		TagsMd:           cbor.TagsForbidden,
+		MaxNestedLevels:  16,
+		MaxArrayElements: 131072,
+		MaxMapPairs:      131072,
+	}.DecMode()
+	if err := errors.Join(errE, errD); err != nil {
+		panic(err) // constant options: reached only by a change to this function
+	}
+	return e, d
+}
+
+// Encode returns the bytes of a record.
+func Encode(v any) ([]byte, error) {
+	b, err := enc.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encoding %T: %w", v, err)
+	}
+	return b, nil
+}
+
+// Decode reads a record. Nothing of b is kept.
+func Decode(b []byte, v any) error {
+	if err := dec.Unmarshal(b, v); err != nil {
+		return &errs.Error{Kind: errs.Internal, Msg: "", Err: fmt.Errorf("decoding %T: %w", v, err)}
+	}
+	return nil
+}
+
+// Get reads the record at key; ok is false when there is none.
+func Get[T any](r kv.Reader, key kv.Key) (v T, ok bool, err error) {
+	b, err := r.Get(key)
+	if errors.Is(err, kv.ErrNotFound) {
+		return v, false, nil
+	}
+	if err != nil {
+		return v, false, fmt.Errorf("reading %T: %w", v, err)
+	}
+	if err := Decode(b, &v); err != nil {
+		return v, false, err
+	}
+	return v, true, nil
+}
+
+// Put writes the record at key.
+func Put(tx kv.Txn, key kv.Key, v any) error {
+	b, err := Encode(v)
+	if err != nil {
+		return err
+	}
+	return tx.Put(key, b)
+}
+
+// Scan yields the records of a range with their keys, which are valid until
+// the transaction ends.
+func Scan[T any](r kv.Reader, rng kv.Range) iter.Seq2[Entry[T], error] {
+	return func(yield func(Entry[T], error) bool) {
+		for p, err := range r.Scan(rng) {
+			e := Entry[T]{Key: p.Key}
+			if err == nil {
+				err = Decode(p.Value, &e.Value)
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Entry is one record of a scan.
+type Entry[T any] struct {
+	Key   kv.Key
+	Value T
+}

@@ -1,0 +1,404 @@
+package secret
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"countersign/internal/caller"
+	"countersign/internal/core/gate"
+	"countersign/internal/core/policy"
+	"countersign/internal/core/record"
+	"countersign/internal/errs"
+	"countersign/internal/kv"
+	"countersign/internal/name"
+	"countersign/internal/sensitive"
+)
+
+// ReadRequest asks for one version's value. Without a version it is the one
+// labelled AWSCURRENT; when several of VersionID, Number and Label are given,
+// they must agree.
+type ReadRequest struct {
+	ID        name.SecretID
+	VersionID string
+	Number    uint64
+	Label     string
+}
+
+// Value is a version with its value.
+type Value struct {
+	ARN, Name string
+	Number    uint64
+	VersionID string
+	Labels    []string // sorted
+	Created   time.Time
+	Binary    bool // it was stored as bytes, not as text
+	Data      sensitive.Bytes
+}
+
+// ReadValue returns the value of one version.
+//
+// NotFound: the secret, the label or the version does not exist, or the
+// version has no value yet. Precondition: the secret is marked for deletion,
+// or version and label disagree.
+func (s *Service) ReadValue(ctx context.Context, who caller.Caller, req ReadRequest) (Value, error) {
+	var out Value
+	err := s.gate.View(ctx, who, policy.ReadValue, req.ID.Name, func(a *gate.Access) error {
+		var err error
+		out, err = s.readValue(a, req)
+		return err
+	})
+	if err != nil {
+		return Value{}, err
+	}
+	return out, nil
+}
+
+func (s *Service) readValue(a *gate.Access, req ReadRequest) (Value, error) {
+	f, err := s.find(a, a.Who, req.ID)
+	if err != nil {
+		return Value{}, err
+	}
+	a.Record.Resource = f.Name
+	stage := req.Label
+	if stage == "" && req.VersionID == "" && req.Number == 0 {
+		stage = name.Current
+	}
+	var extra [2]policy.Pair
+	asked := extra[:0]
+	if stage != "" {
+		asked = append(asked, policy.Pair{Key: policy.KeyVersionStage, Value: stage})
+	}
+	if req.VersionID != "" {
+		asked = append(asked, policy.Pair{Key: policy.KeyVersionID, Value: req.VersionID})
+	}
+	if err := f.allow(a, policy.ReadValue, asked...); err != nil {
+		return Value{}, err
+	}
+	if err := f.mustExist(); err != nil {
+		return Value{}, err
+	}
+	if err := f.head.live(); err != nil {
+		return Value{}, err
+	}
+	at, binary, err := s.pick(a, f, req, stage)
+	if err != nil {
+		return Value{}, err
+	}
+	a.Record.Version = at.Number
+	data, err := s.value(a, f, at.Number)
+	if err != nil {
+		return Value{}, err
+	}
+	s.used.note(f.Secret, f.head.Suffix, at.Number, a.Who.Time)
+	return Value{ARN: f.arn(), Name: f.Name, Number: at.Number, VersionID: at.ID, Labels: f.head.labelsOf(at.Number),
+		Created: when(at.Created), Binary: binary, Data: data}, nil
+}
+
+// pick chooses the version that a request means.
+func (s *Service) pick(r kv.Reader, f *found, req ReadRequest, stage string) (at labelled, binary bool, err error) {
+	h := f.head
+	switch {
+	case req.Number != 0:
+		at.Number = req.Number
+	case req.VersionID != "":
+		n, ok, err := numberOf(r, f.home, h, req.VersionID)
+		if err != nil {
+			return at, false, err
+		}
+		if !ok {
+			return at, false, noVersion(CodeVersion, req.VersionID)
+		}
+		at.Number = n
+	default:
+		var ok bool
+		if at, ok = h.Labels[stage]; !ok || at.Empty {
+			return at, false, noVersion(CodeLabel, stage)
+		}
+		return at, at.Binary, nil
+	}
+	v, ok, err := record.Get[version](r, versionKey(f.home, h.Suffix, at.Number))
+	switch {
+	case err != nil:
+		return at, false, err
+	case !ok || v.State == Destroyed || v.Empty || req.VersionID != "" && v.ID != req.VersionID:
+		return at, false, noVersion(CodeVersion, req.VersionID)
+	case v.State != Enabled:
+		return at, false, errs.Coded(errs.Precondition, "version-"+string(v.State), "the version is %s", v.State)
+	}
+	if stage != "" && h.Labels[stage].Number != at.Number {
+		return at, false, errs.Coded(errs.Precondition, CodeMismatch, "the version does not have that label")
+	}
+	return labelled{Number: at.Number, ID: v.ID, Created: v.Created}, v.Binary, nil
+}
+
+// noVersion is not-found for a label or version id, kept in Field.
+func noVersion(code, which string) error {
+	return &errs.Error{Kind: errs.NotFound, Code: code, Field: which, Msg: "the secret has no such version"}
+}
+
+// Description is what is known of a secret but its values.
+type Description struct {
+	ARN, Name, Region string
+	Description       string
+	KMSKey, Type      string
+	Created, Changed  time.Time
+	Accessed          time.Time // the day; zero when never
+	Deleted, Purge    time.Time // zero unless marked for deletion
+	Tags              []Tag
+	Labels            map[string][]string // version id -> labels, sorted; labelled versions only
+	Current           uint64              // number of the current version; 0 when there is none
+	Rotation          *Rotation
+	NextRotation      time.Time // zero unless rotation is enabled
+	PrimaryRegion     string    // set when the secret is or has a replica
+	Replicas          []Replica
+}
+
+// Describe returns what is known of a secret, also of one marked for deletion.
+func (s *Service) Describe(ctx context.Context, who caller.Caller, id name.SecretID) (Description, error) {
+	var out Description
+	err := s.gate.View(ctx, who, policy.Describe, id.Name, func(a *gate.Access) error {
+		f, err := s.ask(a, id, policy.Describe)
+		if err != nil {
+			return err
+		}
+		if err := f.mustExist(); err != nil {
+			return err
+		}
+		out, err = s.describe(a, f)
+		return err
+	})
+	if err != nil {
+		return Description{}, err
+	}
+	return out, nil
+}
+
+// ask finds a secret and asks policy about one operation on it.
+func (s *Service) ask(a *gate.Access, id name.SecretID, op policy.Op, extra ...policy.Pair) (*found, error) {
+	f, err := s.find(a, a.Who, id)
+	if err != nil {
+		return nil, err
+	}
+	a.Record.Resource = f.Name
+	return f, f.allow(a, op, extra...)
+}
+
+func (s *Service) describe(r kv.Reader, f *found) (Description, error) {
+	h := f.head
+	used, _, err := record.Get[int64](r, usedKey(f.Secret, h.Suffix, 0))
+	if err != nil {
+		return Description{}, err
+	}
+	d := Description{
+		ARN: f.arn(), Name: f.Name, Region: f.Region, Description: h.Description, KMSKey: h.KMSKey, Type: h.Type,
+		Created: when(h.Created), Changed: when(h.Changed), Accessed: dayTime(used),
+		Deleted: when(h.Deleted), Purge: when(h.Purge), Tags: h.Tags,
+		Current: h.Labels[name.Current].Number, Rotation: h.Rotation, Replicas: h.Replicas,
+	}
+	if f.replica != nil {
+		d.KMSKey, d.PrimaryRegion = f.replica.KMSKey, f.home.Region
+	} else if len(h.Replicas) > 0 {
+		d.PrimaryRegion = f.Region
+	}
+	for label, at := range h.Labels {
+		if d.Labels == nil {
+			d.Labels = map[string][]string{}
+		}
+		d.Labels[at.ID] = append(d.Labels[at.ID], label)
+	}
+	for _, labels := range d.Labels {
+		slices.Sort(labels)
+	}
+	d.NextRotation = nextRotation(h.Rotation)
+	return d, nil
+}
+
+// VersionInfo is what is known of a version but its value.
+type VersionInfo struct {
+	Number   uint64    `json:"number"`
+	ID       string    `json:"id"`
+	Labels   []string  `json:"labels,omitempty"`
+	State    State     `json:"state"`
+	Created  time.Time `json:"created"`
+	Accessed time.Time `json:"accessed,omitzero"` // the day
+	KMSKey   string    `json:"kms_key,omitempty"`
+	Size     int       `json:"size"` // of the value, in bytes
+	Binary   bool      `json:"binary,omitempty"`
+	Author   string    `json:"author,omitempty"`
+	Change   string    `json:"change,omitempty"`
+}
+
+// VersionsRequest asks for a page of a secret's versions, newest first.
+type VersionsRequest struct {
+	ID        name.SecretID
+	Unlabeled bool // also versions that have no label
+	Max       int  // at most this many; default 100
+	Token     string
+}
+
+// Versions is one page. Token is empty on the last.
+type Versions struct {
+	ARN, Name string
+	Versions  []VersionInfo
+	Token     string
+}
+
+// ListVersions lists a secret's versions.
+func (s *Service) ListVersions(ctx context.Context, who caller.Caller, req VersionsRequest) (Versions, error) {
+	var out Versions
+	err := s.gate.View(ctx, who, policy.ListVersions, req.ID.Name, func(a *gate.Access) error {
+		f, err := s.ask(a, req.ID, policy.ListVersions)
+		if err != nil {
+			return err
+		}
+		if err := f.mustExist(); err != nil {
+			return err
+		}
+		out, err = s.listVersions(a, f, req)
+		return err
+	})
+	if err != nil {
+		return Versions{}, err
+	}
+	return out, nil
+}
+
+func (s *Service) listVersions(r kv.Reader, f *found, req VersionsRequest) (Versions, error) {
+	out := Versions{ARN: f.arn(), Name: f.Name}
+	limit := req.Max
+	if limit == 0 {
+		limit = 100
+	}
+	scope := pageScope("versions", f.home, f.head.Suffix, req.Unlabeled)
+	before, err := s.openToken(f.Account, scope, req.Token)
+	if err != nil {
+		return out, err
+	}
+	labels := map[uint64][]string{}
+	for l, at := range f.head.Labels {
+		labels[at.Number] = append(labels[at.Number], l)
+	}
+	rng := kv.Prefix(kv.K(f.home.Account, "version", f.home.Region, f.home.Name, f.head.Suffix))
+	rng.Reverse = true
+	if before != nil {
+		rng.End = before
+	}
+	for e, err := range record.Scan[version](r, rng) {
+		if err != nil {
+			return out, err
+		}
+		_, nums, err := e.Key.Parts("sssssn")
+		if err != nil {
+			return out, err
+		}
+		number := nums[0]
+		if labels[number] == nil && !req.Unlabeled {
+			continue
+		}
+		if len(out.Versions) == limit {
+			last := out.Versions[limit-1].Number
+			out.Token, err = s.sealToken(f.Account, scope, versionKey(f.home, f.head.Suffix, last))
+			return out, err
+		}
+		used, _, err := record.Get[int64](r, usedKey(f.Secret, f.head.Suffix, number))
+		if err != nil {
+			return out, err
+		}
+		v := e.Value
+		slices.Sort(labels[number])
+		out.Versions = append(out.Versions, VersionInfo{Number: number, ID: v.ID, Labels: labels[number], State: v.State,
+			Created: when(v.Created), Accessed: dayTime(used), KMSKey: v.KMSKey, Size: v.Size, Binary: v.Binary,
+			Author: v.Author, Change: v.Change})
+	}
+	return out, nil
+}
+
+// BatchRequest asks for the current values of up to 20 secrets by their ids,
+// or for a page of those that filters select.
+type BatchRequest struct {
+	IDs     []name.SecretID
+	Filters []Filter
+	Max     int // 1 to 20, with Filters only
+	Token   string
+}
+
+// BatchFailure is one secret of a batch that could not be read.
+type BatchFailure struct {
+	ID  string // as it was asked for
+	Err *errs.Error
+}
+
+// Batch is the values that could be read and the reasons for the others.
+type Batch struct {
+	Values   []Value
+	Failures []BatchFailure
+	Token    string
+}
+
+// BatchReadValue reads several secrets. Each is authorized and audited as a
+// ReadValue of its own, beside the batch itself.
+func (s *Service) BatchReadValue(ctx context.Context, who caller.Caller, req BatchRequest) (Batch, error) {
+	var out Batch
+	ids := req.IDs
+	err := s.gate.View(ctx, who, policy.BatchReadValue, "", func(a *gate.Access) error {
+		if err := a.Allow(anything(policy.BatchReadValue, who), nil); err != nil {
+			return err
+		}
+		if len(req.Filters) == 0 {
+			return nil
+		}
+		page, err := s.list(a, ListRequest{Filters: req.Filters, Max: req.Max, Token: req.Token}, "batch")
+		if err != nil {
+			return err
+		}
+		out.Token = page.Token
+		for _, d := range page.Secrets {
+			ids = append(ids, name.SecretID{Name: d.Name})
+		}
+		return nil
+	})
+	if err != nil {
+		return Batch{}, err
+	}
+	for _, id := range ids {
+		v, err := s.ReadValue(ctx, who, ReadRequest{ID: id})
+		if e := errs.As(err); e == nil {
+			out.Values = append(out.Values, v)
+		} else if e.Kind == errs.Unavailable || e.Kind == errs.Canceled {
+			return Batch{}, err
+		} else {
+			out.Failures = append(out.Failures, BatchFailure{ID: id.String(), Err: e})
+		}
+	}
+	return out, nil
+}
+
+// ResourcePolicy is the policy on a secret itself.
+type ResourcePolicy struct {
+	ARN, Name string
+	Policy    string // IAM JSON as it was put; empty when there is none
+}
+
+// GetResourcePolicy returns the policy on a secret itself.
+func (s *Service) GetResourcePolicy(ctx context.Context, who caller.Caller, id name.SecretID) (ResourcePolicy, error) {
+	var out ResourcePolicy
+	err := s.gate.View(ctx, who, policy.GetResourcePolicy, id.Name, func(a *gate.Access) error {
+		f, err := s.ask(a, id, policy.GetResourcePolicy)
+		if err != nil {
+			return err
+		}
+		if err := f.mustExist(); err != nil {
+			return err
+		}
+		if err := f.head.live(); err != nil {
+			return err
+		}
+		out = ResourcePolicy{ARN: f.arn(), Name: f.Name, Policy: f.head.Policy}
+		return nil
+	})
+	if err != nil {
+		return ResourcePolicy{}, err
+	}
+	return out, nil
+}

@@ -1,0 +1,237 @@
+package secret
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"countersign/internal/core/record"
+	"countersign/internal/errs"
+	"countersign/internal/kv"
+	"countersign/internal/name"
+)
+
+// State is what may be done with a version.
+type State string
+
+const (
+	Enabled   State = "enabled"
+	Disabled  State = "disabled"
+	Deleted   State = "deleted"
+	Destroyed State = "destroyed"
+)
+
+// Tag is one key and value on a secret, in the order in which they were set.
+type Tag struct {
+	Key   string `cbor:"1,keyasint" json:"key"`
+	Value string `cbor:"2,keyasint" json:"value"`
+}
+
+// Replica is the state of one copy in another region.
+type Replica struct {
+	Region  string `cbor:"1,keyasint" json:"region"`
+	KMSKey  string `cbor:"2,keyasint,omitempty" json:"kms_key,omitempty"`
+	Status  string `cbor:"3,keyasint" json:"status"` // InSync or Failed
+	Message string `cbor:"4,keyasint,omitempty" json:"message,omitempty"`
+}
+
+// Statuses of a replica.
+const (
+	InSync        = "InSync"
+	ReplicaFailed = "Failed"
+)
+
+// Rotation is how a secret is to be rotated.
+type Rotation struct {
+	Enabled  bool              `cbor:"1,keyasint" json:"enabled"`
+	Function string            `cbor:"2,keyasint,omitempty" json:"function,omitempty"` // ARN of the rotation function
+	Days     int64             `cbor:"3,keyasint,omitempty" json:"days,omitempty"`
+	Schedule string            `cbor:"4,keyasint,omitempty" json:"schedule,omitempty"` // rate() or cron()
+	Window   string            `cbor:"5,keyasint,omitempty" json:"window,omitempty"`   // "3h"
+	Last     int64             `cbor:"6,keyasint,omitempty" json:"last,omitempty"`     // when last rotated, microseconds
+	External map[string]string `cbor:"7,keyasint,omitempty" json:"external,omitempty"` // metadata of a managed external rotation
+	Role     string            `cbor:"8,keyasint,omitempty" json:"role,omitempty"`
+	Since    int64             `cbor:"9,keyasint,omitempty" json:"since,omitempty"` // when the schedule was set, microseconds
+}
+
+// labelled is where a label is: enough of the version to read it by label.
+type labelled struct {
+	Number  uint64 `cbor:"1,keyasint"`
+	ID      string `cbor:"2,keyasint"`
+	Created int64  `cbor:"3,keyasint"`
+	Empty   bool   `cbor:"4,keyasint,omitempty"`
+	Binary  bool   `cbor:"5,keyasint,omitempty"`
+}
+
+// head is the record of a secret. Times are microseconds since 1970.
+type head struct {
+	Suffix      string              `cbor:"1,keyasint"`
+	Description string              `cbor:"2,keyasint,omitempty"`
+	KMSKey      string              `cbor:"3,keyasint,omitempty"`
+	Type        string              `cbor:"4,keyasint,omitempty"`
+	Created     int64               `cbor:"5,keyasint"`
+	Changed     int64               `cbor:"6,keyasint"`
+	Deleted     int64               `cbor:"7,keyasint,omitempty"` // when deletion was asked for
+	Purge       int64               `cbor:"8,keyasint,omitempty"` // when it will be carried out
+	Tags        []Tag               `cbor:"9,keyasint,omitempty"`
+	Labels      map[string]labelled `cbor:"10,keyasint,omitempty"`
+	Last        uint64              `cbor:"11,keyasint,omitempty"` // highest version number given out
+	Kept        uint64              `cbor:"12,keyasint,omitempty"` // versions that are kept
+	DataKey     []byte              `cbor:"13,keyasint,omitempty"` // wrapped; encrypts every version's value
+	Policy      string              `cbor:"14,keyasint,omitempty"` // resource policy, IAM JSON
+	Rotation    *Rotation           `cbor:"15,keyasint,omitempty"`
+	Replicas    []Replica           `cbor:"16,keyasint,omitempty"`
+	Primary     string              `cbor:"17,keyasint,omitempty"` // region of the primary; set on a replica only
+}
+
+// version is the record of a version. The value stands in a record of its own.
+type version struct {
+	ID      string            `cbor:"1,keyasint"`
+	Created int64             `cbor:"2,keyasint"`
+	State   State             `cbor:"3,keyasint"`
+	KMSKey  string            `cbor:"4,keyasint,omitempty"`
+	Size    int               `cbor:"5,keyasint"`
+	Binary  bool              `cbor:"6,keyasint,omitempty"`
+	Empty   bool              `cbor:"7,keyasint,omitempty"` // registered, without a value yet
+	Print   []byte            `cbor:"8,keyasint,omitempty"` // fingerprint of the value
+	Keys    map[string][]byte `cbor:"9,keyasint,omitempty"` // of a JSON object, fingerprint of each key's value
+	Change  string            `cbor:"10,keyasint,omitempty"`
+	Author  string            `cbor:"11,keyasint,omitempty"`
+}
+
+// Keys of the records. A secret's versions hang on its suffix, so that a name
+// that is created anew never meets what is left of its predecessor.
+func headKey(n name.Secret) kv.Key { return kv.K(n.Account, "secret", n.Region, n.Name) }
+
+func headPrefix(account, region string) kv.Key { return kv.K(account, "secret", region) }
+
+func createdKey(n name.Secret, created int64) kv.Key {
+	return kv.K(n.Account, "secret-created", n.Region).Num(uint64(created)).Str(n.Name)
+}
+
+func versionKey(n name.Secret, suffix string, number uint64) kv.Key {
+	return kv.K(n.Account, "version", n.Region, n.Name, suffix).Num(number)
+}
+
+func valueKey(n name.Secret, suffix string, number uint64) kv.Key {
+	return kv.K(n.Account, "value", n.Region, n.Name, suffix).Num(number)
+}
+
+func versionIDKey(n name.Secret, suffix, id string) kv.Key {
+	return kv.K(n.Account, "version-id", n.Region, n.Name, suffix, id)
+}
+
+// usedKey holds the day on which a version (or, for number 0, the secret) was
+// last read.
+func usedKey(n name.Secret, suffix string, number uint64) kv.Key {
+	return kv.K(n.Account, "used", n.Region, n.Name, suffix).Num(number)
+}
+
+// purgeKey is the entry of the due index that deletes a secret for good.
+func purgeKey(n name.Secret, suffix string, when int64) kv.Key {
+	return kv.K("sys", "due", "purge").Num(uint64(when)).Str(n.Account, n.Region, n.Name, suffix)
+}
+
+func (h *head) tag(key string) int {
+	return slices.IndexFunc(h.Tags, func(t Tag) bool { return t.Key == key })
+}
+
+// labelsOf returns the labels on a version, sorted.
+func (h *head) labelsOf(number uint64) (labels []string) {
+	for l, at := range h.Labels {
+		if at.Number == number {
+			labels = append(labels, l)
+		}
+	}
+	slices.Sort(labels)
+	return labels
+}
+
+// attach puts a label on a version. AWSCURRENT drags AWSPREVIOUS to the
+// version that it leaves.
+func (h *head) attach(label string, to labelled) {
+	if h.Labels == nil {
+		h.Labels = map[string]labelled{}
+	}
+	if label == name.Current {
+		if from, ok := h.Labels[name.Current]; ok && from.Number != to.Number {
+			h.Labels[name.Previous] = from
+		}
+	}
+	h.Labels[label] = to
+	if prev, ok := h.Labels[name.Previous]; ok && label == name.Current && prev.Number == to.Number {
+		delete(h.Labels, name.Previous)
+	}
+}
+
+func (h *head) live() error {
+	if h.Deleted != 0 {
+		return errs.Coded(errs.Precondition, CodeDeleted, "the secret is marked for deletion")
+	}
+	return nil
+}
+
+func getHead(r kv.Reader, n name.Secret) (*head, error) {
+	h, ok, err := record.Get[head](r, headKey(n))
+	if err != nil || !ok {
+		return nil, err
+	}
+	return &h, nil
+}
+
+func putHead(tx kv.Txn, n name.Secret, h *head) error { return record.Put(tx, headKey(n), h) }
+
+func getVersion(r kv.Reader, n name.Secret, suffix string, number uint64) (version, error) {
+	v, ok, err := record.Get[version](r, versionKey(n, suffix, number))
+	if err == nil && !ok {
+		err = errs.New(errs.Internal, "version %d of a secret has no record", number)
+	}
+	return v, err
+}
+
+// numberOf finds a version by its id.
+func numberOf(r kv.Reader, n name.Secret, h *head, id string) (uint64, bool, error) {
+	for _, at := range h.Labels {
+		if at.ID == id {
+			return at.Number, true, nil
+		}
+	}
+	return record.Get[uint64](r, versionIDKey(n, h.Suffix, id))
+}
+
+// micros converts a time for a record.
+func micros(t time.Time) int64 { return t.UnixMicro() }
+
+// when converts back; zero stays the zero time.
+func when(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+// day is the time cut to the day, in UTC.
+func day(t time.Time) int64 { return t.Unix() / 86400 }
+
+func dayTime(d int64) time.Time {
+	if d == 0 {
+		return time.Time{}
+	}
+	return time.Unix(d*86400, 0).UTC()
+}
+
+func tagMap(tags []Tag) map[string]string {
+	if len(tags) == 0 {
+		return nil
+	}
+	m := make(map[string]string, len(tags))
+	for _, t := range tags {
+		m[t.Key] = t.Value
+	}
+	return m
+}
+
+// hasPrefixFold is strings.HasPrefix without regard to case.
+func hasPrefixFold(s, prefix string) bool {
+	return len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix)
+}

@@ -1,0 +1,295 @@
+// Package secret keeps secrets: names, immutable versions, the labels that
+// point at versions, metadata, tags, resource policies, replicas, scheduled
+// deletion and recovery.
+//
+// A secret is one head record and, for each version, one record of facts and
+// one with the encrypted value. A value is sealed under the secret's own data
+// key, bound to account, region, name, suffix and number, so a ciphertext that
+// was moved to another record does not open. Reading is a snapshot read and a
+// decrypt: nothing is cached, so nothing is stale.
+//
+// Every exported method authorizes and audits before it tells anything (see
+// package gate); every write goes through change.Submit. A caller learns that
+// a secret exists only when policy allows the operation on it.
+package secret
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"sync"
+	"time"
+
+	"countersign/internal/caller"
+	"countersign/internal/core/change"
+	"countersign/internal/core/gate"
+	"countersign/internal/core/policy"
+	"countersign/internal/errs"
+	"countersign/internal/keyring"
+	"countersign/internal/kv"
+	"countersign/internal/name"
+	"countersign/internal/sensitive"
+)
+
+// Codes of errors, for the fronts to put into their protocol's own words.
+const (
+	CodeSecret         = "secret"              // NotFound, Exists: the secret itself
+	CodeLabel          = "label"               // NotFound: no version has the label (in Field)
+	CodeVersion        = "version"             // NotFound: no version has the id (in Field)
+	CodeMismatch       = "label-mismatch"      // Precondition: version and label disagree
+	CodeDeleted        = "marked-for-deletion" // Precondition: the secret is
+	CodeNameDeleted    = "name-marked-for-deletion"
+	CodeToken          = "token"         // Exists: the version id is taken by other content
+	CodeReplica        = "replica"       // Precondition: not on a replica
+	CodeHasReplicas    = "has-replicas"  // Precondition: remove the replicas first
+	CodeNotReplica     = "not-a-replica" // Precondition: only a replica can be promoted
+	CodeLabelElsewhere = "label-elsewhere"
+	CodeLabelNotThere  = "label-not-there"
+	CodeLabelCurrent   = "label-current" // Precondition: AWSCURRENT cannot just be removed
+	CodeLabels         = "labels"        // Limit
+	CodeTags           = "tags"          // Limit
+	CodeValue          = "value"         // Limit: the value is too large
+	CodePageToken      = "page-token"
+	CodeConflict       = "base-version" // Conflict: the state moved on; Field names the keys at odds
+	CodePublic         = "public-policy"
+	CodeLockout        = "lockout" // Denied: the change would lock the caller out
+	CodeNoRotation     = "no-rotation-function"
+	CodeNotInvocable   = "function-not-invocable"
+	CodeRegion         = "region"
+	CodeSchedule       = "schedule"
+)
+
+// MaxValue is the largest value in bytes; a front may allow less.
+const MaxValue = 1 << 20
+
+// Vault encrypts values and takes fingerprints; keyring.Ring is one.
+type Vault interface {
+	NewDataKey(account string) (wrapped []byte, err error)
+	SealValue(wrapped []byte, id keyring.ValueID, plaintext []byte) ([]byte, error)
+	OpenValue(wrapped []byte, id keyring.ValueID, ciphertext []byte) ([]byte, error)
+	Fingerprint(account string, value []byte) [32]byte
+	// Seal and Open protect page tokens.
+	Seal(dst, plaintext, aad []byte, account string) ([]byte, error)
+	Open(dst, ciphertext, aad []byte, account string) ([]byte, error)
+}
+
+// Config configures New.
+type Config struct {
+	Gate    *gate.Gate
+	Changes *change.Service
+	Vault   Vault
+	Regions []string // the region labels of this server; the first is home
+	// Keep is how many versions of a secret are kept. The oldest beyond it go
+	// when a new one is written, never one that has a label. Default 0: all.
+	Keep uint64
+	// KeepFor is the age under which no version is pruned. Default 24 hours.
+	KeepFor time.Duration
+	Logger  *slog.Logger // default slog.Default()
+}
+
+// Service is the operations on secrets. It is safe for concurrent use.
+type Service struct {
+	gate     *gate.Gate
+	changes  *change.Service
+	vault    Vault
+	regions  []string
+	keep     uint64
+	keepFor  time.Duration
+	logger   *slog.Logger
+	used     used
+	policies policyCache
+	purged   chan struct{} // wakes the purge job
+}
+
+// New returns a Service. Its background work is in Run.
+func New(c Config) *Service {
+	if c.KeepFor == 0 {
+		c.KeepFor = 24 * time.Hour
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return &Service{gate: c.Gate, changes: c.Changes, vault: c.Vault, regions: c.Regions, keep: c.Keep,
+		keepFor: c.KeepFor, logger: c.Logger, purged: make(chan struct{}, 1)}
+}
+
+// Regions are the region labels of this server, home first.
+func (s *Service) Regions() []string { return s.regions }
+
+// found is a secret as one transaction sees it.
+type found struct {
+	name.Secret             // as addressed, in the region of the request
+	home        name.Secret // where the versions are: the primary's region
+	head        *head       // the primary's; nil when there is none
+	replica     *head       // the replica's own record, when addressed at one
+	suffix      string      // of the ARN: known, or name.UnknownSuffix
+	policy      *policy.Set // compiled resource policy; nil when there is none
+}
+
+func (f *found) arn() string { return f.ARN(f.suffix) }
+
+// mustExist returns the not-found error once policy allowed to tell.
+func (f *found) mustExist() error {
+	if f.head == nil {
+		return errs.Coded(errs.NotFound, CodeSecret, "the secret does not exist")
+	}
+	return nil
+}
+
+// mustBeWritable is mustExist, and that it is no replica.
+func (f *found) mustBeWritable() error {
+	if err := f.mustExist(); err != nil {
+		return err
+	}
+	if f.replica != nil {
+		return errs.Coded(errs.Precondition, CodeReplica, "a replica cannot be changed, only its primary")
+	}
+	return nil
+}
+
+// find resolves an id as who names it. It tells nothing: head is nil when
+// there is no such secret. An ARN of another region than the request's names
+// nothing, since the request was authorized for its own.
+func (s *Service) find(r kv.Reader, who caller.Caller, id name.SecretID) (*found, error) {
+	n := name.Secret{Account: who.Account, Region: who.Region, Name: id.Name}
+	if !id.IsARN {
+		return s.load(r, n, "")
+	}
+	n.Account = id.Account
+	if id.Region != who.Region {
+		n.Region = id.Region
+		return &found{Secret: n, home: n, suffix: name.UnknownSuffix}, nil
+	}
+	if base, suffix, ok := name.CutSuffix(id.Name); ok {
+		n.Name = base
+		return s.load(r, n, suffix)
+	}
+	return s.load(r, n, "")
+}
+
+// load reads a secret; a suffix that is not empty must be its own.
+func (s *Service) load(r kv.Reader, n name.Secret, suffix string) (*found, error) {
+	f := &found{Secret: n, home: n, suffix: name.UnknownSuffix}
+	if suffix != "" {
+		f.suffix = suffix
+	}
+	h, err := getHead(r, n)
+	if err != nil || h == nil || suffix != "" && suffix != h.Suffix {
+		return f, err
+	}
+	f.head, f.suffix = h, h.Suffix
+	if h.Primary != "" {
+		f.home.Region, f.replica = h.Primary, h
+		if f.head, err = getHead(r, f.home); err != nil {
+			return nil, err
+		}
+		if f.head == nil {
+			return nil, errs.New(errs.Internal, "a replica's primary is gone")
+		}
+	}
+	f.policy, err = s.policies.compile(f.head.Policy)
+	return f, err
+}
+
+// request is the question to policy about an operation on f.
+func (f *found) request(op policy.Op, extra ...policy.Pair) *policy.Request {
+	req := &policy.Request{Op: op, Resource: f.arn(), Account: f.Account, Extra: extra}
+	if f.head != nil {
+		req.Tags = tagMap(f.head.Tags)
+	}
+	return req
+}
+
+// allow asks policy about an operation on f.
+func (f *found) allow(a *gate.Access, op policy.Op, extra ...policy.Pair) error {
+	return a.Allow(f.request(op, extra...), f.policy)
+}
+
+// value decrypts the value of a version.
+func (s *Service) value(r kv.Reader, f *found, number uint64) (sensitive.Bytes, error) {
+	sealed, err := r.Get(valueKey(f.home, f.head.Suffix, number))
+	if err != nil {
+		return sensitive.Bytes{}, err
+	}
+	plain, err := s.vault.OpenValue(f.head.DataKey, valueID(f.home, f.head.Suffix, number), sealed)
+	if err != nil {
+		return sensitive.Bytes{}, err
+	}
+	return sensitive.New(plain), nil
+}
+
+// sealValue encrypts a value for its place.
+func (s *Service) putValue(tx kv.Txn, n name.Secret, h *head, number uint64, value sensitive.Bytes) error {
+	sealed, err := s.vault.SealValue(h.DataKey, valueID(n, h.Suffix, number), value.Reveal())
+	if err != nil {
+		return err
+	}
+	return tx.Put(valueKey(n, h.Suffix, number), sealed)
+}
+
+func valueID(n name.Secret, suffix string, number uint64) keyring.ValueID {
+	return keyring.ValueID{Account: n.Account, Kind: "secret", Region: n.Region, Name: n.Name, Suffix: suffix, Version: number}
+}
+
+// submit is the write path of every method here.
+func (s *Service) submit(ctx context.Context, who caller.Caller, reason string, e change.Edit) (change.Result, error) {
+	return s.changes.Submit(ctx, who, change.Request{Edit: e, Reason: reason})
+}
+
+// target is where an id points, for change.Target: as named, without a suffix
+// that the name may end in.
+func target(who caller.Caller, id name.SecretID) change.Target {
+	t := change.Target{Account: who.Account, Noun: "secret", Region: who.Region, Name: id.Name}
+	if id.IsARN {
+		t.Account, t.Region = id.Account, id.Region
+		t.Name, _, _ = name.CutSuffix(id.Name)
+	}
+	return t
+}
+
+// newSuffix returns six random letters and digits for an ARN.
+func newSuffix() string {
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	var out [name.SuffixLen]byte
+	for i := 0; i < len(out); {
+		var b [16]byte
+		_, _ = rand.Read(b[:])
+		for _, c := range b {
+			if c < 248 && i < len(out) { // 4 x 62: no letter is likelier than another
+				out[i] = alphabet[c%62]
+				i++
+			}
+		}
+	}
+	return string(out[:])
+}
+
+// policyCache keeps compiled resource policies by their text. It is emptied
+// when full: resource policies are few and alike.
+type policyCache struct {
+	mu   sync.Mutex
+	sets map[string]*policy.Set
+}
+
+const maxCachedPolicies = 512
+
+func (c *policyCache) compile(text string) (*policy.Set, error) {
+	if text == "" {
+		return nil, nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if set, ok := c.sets[text]; ok {
+		return set, nil
+	}
+	doc, err := policy.Parse([]byte(text), policy.Resource)
+	if err != nil {
+		return nil, errs.Wrap(errs.Internal, err, "reading a stored resource policy")
+	}
+	if c.sets == nil || len(c.sets) >= maxCachedPolicies {
+		c.sets = map[string]*policy.Set{}
+	}
+	set := policy.Compile(policy.Named{Name: "resource policy", Doc: doc})
+	c.sets[text] = set
+	return set, nil
+}

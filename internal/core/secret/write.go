@@ -1,0 +1,234 @@
+package secret
+
+import (
+	"bytes"
+	"context"
+	"time"
+
+	"countersign/internal/caller"
+	"countersign/internal/core/change"
+	"countersign/internal/core/gate"
+	"countersign/internal/core/policy"
+	"countersign/internal/core/record"
+	"countersign/internal/errs"
+	"countersign/internal/kv"
+	"countersign/internal/name"
+	"countersign/internal/sensitive"
+)
+
+// Input is a value to be stored: text or bytes.
+type Input struct {
+	Data   sensitive.Bytes
+	Binary bool
+}
+
+// Written is the answer to a write that may have made a version.
+type Written struct {
+	ARN, Name string
+	VersionID string // empty when no version was written or named
+	Number    uint64
+	Labels    []string // of that version, sorted
+	Change    string   // id of the change; empty when nothing had to change
+	Replicas  []Replica
+}
+
+// edit is what every edit of a secret has in common.
+type edit struct {
+	s   *Service
+	op  policy.Op
+	who caller.Caller
+	id  name.SecretID
+	f   *found // as the transaction sees it; set by open
+	out Written
+}
+
+func (e *edit) Operation() policy.Op { return e.op }
+
+func (e *edit) Target() change.Target { return target(e.who, e.id) }
+
+// open loads the secret and asks policy.
+func (e *edit) open(a *gate.Access, extra ...policy.Pair) (err error) {
+	e.out = Written{}
+	e.f, err = e.s.ask(a, e.id, e.op, extra...)
+	return err
+}
+
+// Allow asks policy about the one operation that most edits are.
+func (e *edit) Allow(a *gate.Access) error { return e.open(a) }
+
+// ready says that the secret can be altered: it exists, is the primary, and is
+// not marked for deletion.
+func (e *edit) ready() error {
+	if err := e.f.mustBeWritable(); err != nil {
+		return err
+	}
+	e.out.ARN, e.out.Name = e.f.arn(), e.f.Name
+	return e.f.head.live()
+}
+
+// save writes the head with a new time of change.
+func (e *edit) save(tx *change.Tx) error {
+	e.f.head.Changed = micros(tx.Now)
+	return putHead(tx, e.f.Secret, e.f.head)
+}
+
+// run submits an edit and returns what it wrote.
+func (s *Service) run(ctx context.Context, who caller.Caller, reason string, e change.Edit, base *edit) (Written, error) {
+	res, err := s.submit(ctx, who, reason, e)
+	if err != nil {
+		return Written{}, err
+	}
+	base.out.Change = res.ID
+	return base.out, nil
+}
+
+// printed is a value with its fingerprints, taken once before the transaction.
+type printed struct {
+	Input
+	print []byte
+	keys  map[string][]byte
+}
+
+func (s *Service) print(account string, in Input) (printed, error) {
+	if in.Data.Len() == 0 {
+		return printed{}, &errs.Error{Kind: errs.Invalid, Code: name.CodeTooShort, Field: "SecretString", Msg: "a value has at least one byte"}
+	}
+	if in.Data.Len() > MaxValue {
+		return printed{}, &errs.Error{Kind: errs.Limit, Code: CodeValue, Msg: "the value is larger than 1 MiB"}
+	}
+	p := printed{Input: in, print: s.fingerprint(account, in.Data.Reveal())}
+	if !in.Binary {
+		p.keys = s.keyPrints(account, in.Data.Reveal())
+	}
+	return p, nil
+}
+
+// same reports whether a version holds exactly this value.
+func (p printed) same(v version) bool {
+	return !v.Empty && v.Binary == p.Binary && bytes.Equal(v.Print, p.print)
+}
+
+// putVersion writes a new version and its labels into the head, which it does
+// not save. The number is the next; id must not be taken.
+func (e *edit) putVersion(tx *change.Tx, id string, p printed, labels []string) error {
+	h, n := e.f.head, e.f.Secret
+	base := h.Labels[name.Current].Number
+	number := h.Last + 1
+	v := version{ID: id, Created: micros(tx.Now), State: Enabled, KMSKey: h.KMSKey, Size: p.Data.Len(), Binary: p.Binary,
+		Print: p.print, Keys: p.keys, Change: tx.Change.ID, Author: e.who.ARN()}
+	var differ []string
+	if p.keys != nil {
+		var err error
+		if differ, err = e.differ(tx, base, p.keys); err != nil {
+			return err
+		}
+	}
+	h.Last, h.Kept = number, h.Kept+1
+	if err := e.storeVersion(tx, number, v, p, labels); err != nil {
+		return err
+	}
+	if err := record.Put(tx, versionIDKey(n, h.Suffix, id), number); err != nil {
+		return err
+	}
+	tx.Wrote(base, number, differ)
+	return e.prune(tx)
+}
+
+// storeVersion writes the two records of a version and attaches its labels.
+func (e *edit) storeVersion(tx *change.Tx, number uint64, v version, p printed, labels []string) error {
+	h, n := e.f.head, e.f.Secret
+	for _, l := range labels {
+		h.attach(l, labelled{Number: number, ID: v.ID, Created: v.Created, Binary: v.Binary})
+	}
+	has := h.labelsOf(number)
+	if len(has) > name.MaxLabels {
+		return errs.Coded(errs.Limit, CodeLabels, "a version has at most %d labels", name.MaxLabels)
+	}
+	if err := e.s.putValue(tx, n, h, number, p.Data); err != nil {
+		return err
+	}
+	e.out.VersionID, e.out.Number, e.out.Labels = v.ID, number, has
+	return record.Put(tx, versionKey(n, h.Suffix, number), v)
+}
+
+// differ names the keys of a JSON object whose values are not those of the
+// version it replaces.
+func (e *edit) differ(r kv.Reader, base uint64, keys map[string][]byte) ([]string, error) {
+	var old map[string][]byte
+	if base != 0 {
+		v, err := getVersion(r, e.f.Secret, e.f.head.Suffix, base)
+		if err != nil {
+			return nil, err
+		}
+		old = v.Keys
+	}
+	return differing(old, keys), nil
+}
+
+// prunedAtOnce bounds what one write removes, so that a lowered limit is
+// reached over several.
+const prunedAtOnce = 4
+
+// prune removes the oldest versions over the limit: none that has a label, and
+// none younger than the configured age.
+func (e *edit) prune(tx *change.Tx) error {
+	h, n, s := e.f.head, e.f.Secret, e.s
+	if s.keep == 0 || h.Kept <= s.keep {
+		return nil
+	}
+	labelled := map[uint64]bool{}
+	for _, at := range h.Labels {
+		labelled[at.Number] = true
+	}
+	oldest := micros(tx.Now.Add(-s.keepFor))
+	var gone []uint64
+	var ids []string
+	for en, err := range record.Scan[version](tx, kv.Prefix(kv.K(n.Account, "version", n.Region, n.Name, h.Suffix))) {
+		if err != nil {
+			return err
+		}
+		_, nums, err := en.Key.Parts("sssssn")
+		if err != nil {
+			return err
+		}
+		if en.Value.Created > oldest || len(gone) == prunedAtOnce || h.Kept-uint64(len(gone)) <= s.keep {
+			break
+		}
+		if !labelled[nums[0]] {
+			gone, ids = append(gone, nums[0]), append(ids, en.Value.ID)
+		}
+	}
+	for i, number := range gone {
+		if err := dropVersion(tx, n, h.Suffix, number, ids[i]); err != nil {
+			return err
+		}
+		h.Kept--
+	}
+	return nil
+}
+
+// dropVersion deletes every record of a version.
+func dropVersion(tx kv.Txn, n name.Secret, suffix string, number uint64, id string) error {
+	for _, k := range []kv.Key{versionKey(n, suffix, number), valueKey(n, suffix, number),
+		versionIDKey(n, suffix, id), usedKey(n, suffix, number)} {
+		if err := tx.Delete(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropHead deletes the records that make a name taken, and leaves the versions
+// to the purge job.
+func dropHead(tx kv.Txn, n name.Secret, h *head, now time.Time) error {
+	keys := []kv.Key{headKey(n), createdKey(n, h.Created), usedKey(n, h.Suffix, 0)}
+	if h.Purge != 0 {
+		keys = append(keys, purgeKey(n, h.Suffix, h.Purge))
+	}
+	for _, k := range keys {
+		if err := tx.Delete(k); err != nil {
+			return err
+		}
+	}
+	return tx.Put(purgeKey(n, h.Suffix, micros(now)), []byte{1})
+}
