@@ -132,9 +132,13 @@ func (s *statement) named(c *caller.Caller) reach {
 }
 
 // covers reports whether the statement is about the request's resource.
-func (s *statement) covers(req *Request) bool {
+// at is the place of the resource.
+func (s *statement) covers(req *Request, at place) bool {
 	unknown := false
 	for i := range s.resources {
+		if s.resources[i].cannot(req.Resource, at) {
+			continue
+		}
 		ok, known := s.resources[i].match(req.Resource, req)
 		if ok {
 			return !s.notResources
@@ -153,13 +157,6 @@ func (s *statement) met(req *Request) bool {
 		}
 	}
 	return true
-}
-
-// matchesAction reports whether a pattern of an action covers an action; case
-// does not matter.
-func matchesAction(p *pattern, action string) bool {
-	ok, _ := p.match(strings.ToLower(action), nil)
-	return ok
 }
 
 func label(sid string, i int) string {

@@ -91,38 +91,39 @@ func Evaluate(identity, resource *Set, req *Request) Decision {
 	if !req.Op.Valid() || req.Account == "" {
 		return Decision{Effect: EffectNoMatch, Missing: []string{"the request names no operation or no account"}}
 	}
-	if r := identity.firstDeny(req); r != nil {
+	at := placeOf(req.Resource)
+	if r := identity.firstDeny(req, at); r != nil {
 		return denied(r, req)
 	}
-	if r := resource.firstDeny(req); r != nil {
+	if r := resource.firstDeny(req, at); r != nil {
 		return denied(r, req)
 	}
 	same := req.Caller.Account == req.Account
-	own := identity.firstAllow(req, byAccount)
+	own := identity.firstAllow(req, at, byAccount)
 	if same {
 		if own == nil {
-			own = resource.firstAllow(req, byName)
+			own = resource.firstAllow(req, at, byName)
 		}
 		if own != nil {
 			return allowed(own)
 		}
-		return refused(identity, resource, req)
+		return refused(identity, resource, req, at)
 	}
-	if own != nil && resource.firstAllow(req, byAccount) != nil {
+	if own != nil && resource.firstAllow(req, at, byAccount) != nil {
 		return allowed(own)
 	}
-	return refused(identity, resource, req)
+	return refused(identity, resource, req, at)
 }
 
 func allowed(r *ref) Decision {
 	return Decision{Allowed: true, Effect: EffectAllow, Policy: r.policy, Statement: r.label}
 }
 
-func (s *Set) firstDeny(req *Request) *ref {
+func (s *Set) firstDeny(req *Request, at place) *ref {
 	refs := s.denies(req.Op)
 	for i := range refs {
 		r := &refs[i]
-		if r.named(&req.Caller) != notNamed && r.covers(req) && r.met(req) {
+		if r.named(&req.Caller) != notNamed && r.covers(req, at) && r.met(req) {
 			return r
 		}
 	}
@@ -131,11 +132,11 @@ func (s *Set) firstDeny(req *Request) *ref {
 
 // firstAllow returns the first allowance that names the caller at least as
 // closely as asked.
-func (s *Set) firstAllow(req *Request, least reach) *ref {
+func (s *Set) firstAllow(req *Request, at place, least reach) *ref {
 	refs := s.allows(req.Op)
 	for i := range refs {
 		r := &refs[i]
-		if r.named(&req.Caller) >= least && r.covers(req) && r.met(req) {
+		if r.named(&req.Caller) >= least && r.covers(req, at) && r.met(req) {
 			return r
 		}
 	}

@@ -14,8 +14,11 @@ const (
 // reasons collects sentences within the bounds.
 type reasons []string
 
+// full reports whether no more sentences are taken.
+func (r *reasons) full() bool { return len(*r) >= maxReasons }
+
 func (r *reasons) add(format string, args ...any) {
-	if len(*r) < maxReasons {
+	if !r.full() {
 		*r = append(*r, clip(fmt.Sprintf(format, args...), maxReasonBytes))
 	}
 }
@@ -25,7 +28,7 @@ func denied(r *ref, req *Request) Decision {
 	d := Decision{Effect: EffectDeny, Policy: r.policy, Statement: r.label}
 	var why reasons
 	why.add("statement %q of policy %q denies %s", r.label, r.policy, req.Op.Action())
-	for i := range r.conditions {
+	for i := 0; i < len(r.conditions) && !why.full(); i++ {
 		why.add("it would not if its condition did not hold: %s", r.conditions[i].describe(req))
 	}
 	d.Missing = why
@@ -34,11 +37,11 @@ func denied(r *ref, req *Request) Decision {
 
 // refused explains that nothing allowed the request: the near misses, the
 // nearest first.
-func refused(identity, resource *Set, req *Request) Decision {
+func refused(identity, resource *Set, req *Request, at place) Decision {
 	var why reasons
 	same := req.Caller.Account == req.Account
-	own := identity.firstAllow(req, byAccount)
-	theirs := resource.firstAllow(req, byAccount)
+	own := identity.firstAllow(req, at, byAccount)
+	theirs := resource.firstAllow(req, at, byAccount)
 	switch {
 	case same && theirs != nil:
 		why.add("statement %q of policy %q names the account and so leaves it to identity policies; none allows it", theirs.label, theirs.policy)
@@ -48,16 +51,16 @@ func refused(identity, resource *Set, req *Request) Decision {
 		why.add("the resource's policy allows it, but no identity policy of account %s does", clip(req.Caller.Account, 12))
 	}
 	if same || own == nil {
-		identity.conditionsMissed(req, &why)
+		identity.conditionsMissed(req, at, &why)
 	}
 	if same || theirs == nil {
-		resource.conditionsMissed(req, &why)
+		resource.conditionsMissed(req, at, &why)
 	}
 	if same || own == nil {
-		identity.resourcesMissed(req, &why)
+		identity.resourcesMissed(req, at, &why)
 	}
 	if same || theirs == nil {
-		resource.resourcesMissed(req, &why)
+		resource.resourcesMissed(req, at, &why)
 		resource.principalsMissed(req, &why)
 	}
 	if len(why) == 0 {
@@ -67,9 +70,12 @@ func refused(identity, resource *Set, req *Request) Decision {
 }
 
 // conditionsMissed tells of statements that only a condition kept from allowing.
-func (s *Set) conditionsMissed(req *Request, why *reasons) {
+func (s *Set) conditionsMissed(req *Request, at place, why *reasons) {
 	for _, r := range s.allows(req.Op) {
-		if r.named(&req.Caller) == notNamed || !r.covers(req) {
+		if why.full() {
+			return
+		}
+		if r.named(&req.Caller) == notNamed || !r.covers(req, at) {
 			continue
 		}
 		for i := range r.conditions {
@@ -81,9 +87,12 @@ func (s *Set) conditionsMissed(req *Request, why *reasons) {
 }
 
 // resourcesMissed tells of statements about the operation but other resources.
-func (s *Set) resourcesMissed(req *Request, why *reasons) {
+func (s *Set) resourcesMissed(req *Request, at place, why *reasons) {
 	for _, r := range s.allows(req.Op) {
-		if r.named(&req.Caller) == notNamed || r.covers(req) {
+		if why.full() {
+			return
+		}
+		if r.named(&req.Caller) == notNamed || r.covers(req, at) {
 			continue
 		}
 		but := "on"
@@ -98,6 +107,9 @@ func (s *Set) resourcesMissed(req *Request, why *reasons) {
 // not say who they are.
 func (s *Set) principalsMissed(req *Request, why *reasons) {
 	for _, r := range s.allows(req.Op) {
+		if why.full() {
+			return
+		}
 		if r.named(&req.Caller) == notNamed {
 			why.add("statement %q of policy %q does not name this principal", r.label, r.policy)
 		}
@@ -112,7 +124,7 @@ func (c *condition) describe(req *Request) string {
 	for i := range c.values {
 		values[i] = c.values[i].pattern
 	}
-	fmt.Fprintf(&b, "%s matched %s %s; ", clip(c.keyName, maxQuoted), c.written, sources(values))
+	fmt.Fprintf(&b, "%s matched %s %s; ", show(c.keyName), c.written, sources(values))
 	got := req.values(c.key, nil)
 	switch len(got) {
 	case 0:

@@ -215,6 +215,7 @@ func (s *statement) readActions(m *member) error {
 	if s.actions, err = m.texts(); err != nil {
 		return err
 	}
+	lower := lowerActions()
 	for _, a := range s.actions {
 		if !isAction(a) {
 			return malformed("%s %s is not SERVICE:ACTION or \"*\"", m.name, quote(a))
@@ -224,7 +225,7 @@ func (s *statement) readActions(m *member) error {
 			return err
 		}
 		for op := Op(1); op < endOfOps; op++ {
-			if matchesAction(&p, operations[op].Action) {
+			if ok, _ := p.match(lower[op], nil); ok {
 				s.ops.add(op)
 			}
 		}
@@ -235,6 +236,14 @@ func (s *statement) readActions(m *member) error {
 		}
 	}
 	return nil
+}
+
+// lowerActions is the table's actions as actions are compared.
+func lowerActions() (out [numOps]string) {
+	for op := range out {
+		out[op] = strings.ToLower(operations[op].Action)
+	}
+	return out
 }
 
 // isAction reports whether a has the form of an action. The service may be "*"

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -36,10 +37,41 @@ type variable struct {
 type pattern struct {
 	source string
 	pieces []piece
-	vars   bool // some piece is a variable
-	here   bool // some piece is a pieceStarHere: matching needs the slower way
-	plain  bool // the source is a literal: no wildcard, no variable
-	all    bool // matches every text: "*"
+	vars   bool   // some piece is a variable
+	here   bool   // some piece is a pieceStarHere: matching needs the slower way
+	plain  bool   // the source is a literal: no wildcard, no variable
+	all    bool   // matches every text: "*"
+	colons int    // how many colons stand in it
+	tail   string // text between the fifth colon and the next wildcard
+}
+
+// place says where a text has its colons, so that the patterns of many
+// statements need not look for them each.
+type place struct {
+	colons int
+	tail   int // index after the fifth colon, or the length
+}
+
+func placeOf(s string) place {
+	at := place{tail: len(s)}
+	for i := range len(s) {
+		if s[i] == ':' {
+			if at.colons++; at.colons == 5 {
+				at.tail = i + 1
+			}
+		}
+	}
+	return at
+}
+
+// cannot tells quickly, of most patterns that do not match, that they do not.
+// When text and pattern have as many colons, no wildcard matches one, so that
+// what follows the fifth colon must agree.
+func (p *pattern) cannot(s string, at place) bool {
+	if p.vars || p.all {
+		return false
+	}
+	return at.colons < p.colons || at.colons == p.colons && !strings.HasPrefix(s[at.tail:], p.tail)
 }
 
 // Where a pattern stands decides what its wildcards mean.
@@ -95,9 +127,27 @@ func parsePattern(src string, mode patternMode, vars bool) (pattern, error) {
 		i++
 	}
 	flush()
+	p.here = slices.ContainsFunc(p.pieces, func(pc piece) bool { return pc.kind == pieceStarHere })
 	p.plain = len(p.pieces) == 0 || len(p.pieces) == 1 && p.pieces[0].kind == pieceText
 	p.all = len(p.pieces) == 1 && p.pieces[0].kind == pieceStar
+	p.index()
 	return p, nil
+}
+
+// index prepares for cannot.
+func (p *pattern) index() {
+	for _, pc := range p.pieces {
+		if pc.kind != pieceText {
+			continue
+		}
+		for i := range len(pc.text) {
+			if pc.text[i] == ':' {
+				if p.colons++; p.colons == 5 {
+					p.tail = pc.text[i+1:]
+				}
+			}
+		}
+	}
 }
 
 // wild adds a wildcard. In one of the first five segments of an ARN it keeps to
@@ -112,10 +162,16 @@ func (p *pattern) wild(c byte, segment, last bool) {
 	case segment:
 		kind = pieceOneHere
 	}
-	if n := len(p.pieces); n > 0 && c == '*' && p.pieces[n-1].kind == pieceStar {
-		return
+	if n := len(p.pieces); c == '*' && n > 0 {
+		// Of two stars in a row the wider one says it all.
+		switch prev := &p.pieces[n-1]; prev.kind {
+		case pieceStar:
+			return
+		case pieceStarHere:
+			prev.kind = kind
+			return
+		}
 	}
-	p.here = p.here || kind == pieceStarHere
 	p.pieces = append(p.pieces, piece{kind: kind})
 }
 
@@ -240,10 +296,27 @@ func (p *pattern) match(s string, req *Request) (matched, known bool) {
 	if !ok {
 		return false, false
 	}
+	if shortest(pieces) > len(s) {
+		return false, true // so that a long pattern costs no more than a long text
+	}
 	if p.here {
 		return matchSegments(pieces, s), true
 	}
 	return matchPieces(pieces, s), true
+}
+
+// shortest is the least number of bytes that pieces can match.
+func shortest(pieces []piece) int {
+	n := 0
+	for i := range pieces {
+		switch pc := &pieces[i]; pc.kind {
+		case pieceText:
+			n += len(pc.text)
+		case pieceOne, pieceOneHere:
+			n++
+		}
+	}
+	return n
 }
 
 // step matches one piece that is no star at the start of s and returns how many
@@ -271,7 +344,7 @@ func (pc *piece) step(s string) int {
 // matchPieces matches pieces without pieceStarHere. Only the last star met is
 // ever retried, each time one character further on: what stands between two
 // stars has a fixed shape, so its leftmost place is as good as any. The time is
-// at most pattern times text.
+// at most pieces times text.
 func matchPieces(pieces []piece, s string) bool {
 	star, back := -1, 0 // piece after the last star, and where in s it was tried
 	i, at := 0, 0
