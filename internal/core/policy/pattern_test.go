@@ -50,6 +50,7 @@ func TestPattern(t *testing.T) {
 		// One that ends it does not have to.
 		{arnWild, "arn:aws:secretsmanager:*:secret:prod/db-a1B2c3", arn, true},
 		{arnWild, "arn:aws:secretsmanager:eu*", arn, true},
+		{arnWild, "arn:aws:secretsmanager:eu*:secret:prod/*", arn, true},
 		{arnWild, "arn:aws:secretsmanager:*:prod/*", arn, true},
 		{arnWild, "arn:aws:secretsmanager:eu-west-1?111122223333:secret:x", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:x", false},
 		// What follows the fifth colon is one segment.
@@ -79,6 +80,9 @@ func TestPattern(t *testing.T) {
 		}
 		if got, _ := p.match(tt.text, req); got != tt.match {
 			t.Errorf("%q matches %q: %v, want %v", tt.pattern, tt.text, got, tt.match)
+		}
+		if tt.match && p.cannot(tt.text, placeOf(tt.text)) {
+			t.Errorf("%q is said not to match %q", tt.pattern, tt.text)
 		}
 	}
 }

@@ -350,7 +350,7 @@ func (g generator) resource() string {
 	return g.pick("*", "arn:aws:secretsmanager:*:*:secret:*", "arn:aws:secretsmanager:eu-west-1:111122223333:secret:prod/*",
 		"arn:aws:secretsmanager:eu-*-1:*:secret:*/db-??????", "arn:aws:secretsmanager:*:secret:dev/${aws:username}*",
 		"arn:aws:secretsmanager:*:*:secret:${aws:PrincipalTag/team}/*", "arn:aws:secretsmanager:*:*:secret:${aws:PrincipalTag/team, 'dev'}/*",
-		"arn:aws:iam::*:user/${aws:username}", "arn:aws:secretsmanager:e*3:secret:prod/*", "arn:aws:secretsmanager:*")
+		"arn:aws:iam::*:user/${aws:username}", "arn:aws:secretsmanager:e*3:secret:prod/*", "arn:aws:secretsmanager:e*:secret:prod/*", "arn:aws:secretsmanager:*")
 }
 
 func (g generator) condition() (op, key string, values []string) {
