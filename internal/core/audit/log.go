@@ -133,6 +133,8 @@ type Log struct {
 	synced       atomic.Uint64 // last durable record
 	syncedSigned uint64        // last durable signature
 
+	exportMu sync.Mutex // held by Export and Prune
+
 	// headMu is held while HEAD is written and the anchor told.
 	headMu    sync.Mutex
 	written   Head          // in HEAD
@@ -184,10 +186,10 @@ func (l *Log) Append(ctx context.Context, r *Record) error {
 	return err
 }
 
-// AppendSync writes records, in order and next to each other, and returns once
-// they are on stable storage. On an error none or all of them may be in the
-// log: ask Contains before offering them again.
-func (l *Log) AppendSync(ctx context.Context, records []*Record) error {
+// AppendBatch writes records, in order and next to each other, as Append writes
+// one: they are with the kernel when it returns. On an error none of them is in
+// the log.
+func (l *Log) AppendBatch(ctx context.Context, records []*Record) error {
 	if err := ctx.Err(); err != nil {
 		return errs.Wrap(errs.Canceled, err, "")
 	}
@@ -199,18 +201,32 @@ func (l *Log) AppendSync(ctx context.Context, records []*Record) error {
 		own[i] = l.entry(r)
 	}
 	l.submit(own)
-	err, last := own[0].err, own[len(own)-1].seq
+	err := own[0].err
 	for i, e := range own {
 		if err == nil {
 			records[i].Seq = e.seq
 		}
 		l.recycle(e)
 	}
-	if err != nil {
+	return err
+}
+
+// AppendSync is AppendBatch that returns once the records are on stable
+// storage. On an error none or all of them may be in the log: ask Contains
+// before offering them again.
+func (l *Log) AppendSync(ctx context.Context, records []*Record) error {
+	if err := l.AppendBatch(ctx, records); err != nil || len(records) == 0 {
 		return err
 	}
-	return l.syncTo(last, 0)
+	return l.syncTo(records[len(records)-1].Seq, 0)
 }
+
+// Synced is the sequence number of the last record on stable storage.
+func (l *Log) Synced() uint64 { return l.synced.Load() }
+
+// Err is not nil while the log refuses records: an fsync failed, or the disk is
+// full.
+func (l *Log) Err() error { return l.writable() }
 
 // Stats is the state of the log for readiness and metrics.
 type Stats struct {

@@ -193,15 +193,15 @@ func (l *Log) writeGroup(batch []*entry) error {
 	l.count.appended.Add(uint64(len(batch)))
 	l.count.writes.Add(1)
 	if first {
-		signal(l.kick)
+		nudge(l.kick)
 	}
 	if st.seq-st.signed >= l.cfg.CheckpointEvery || st.size >= l.cfg.SegmentSize {
-		signal(l.force)
+		nudge(l.force)
 	}
 	return nil
 }
 
-func signal(c chan struct{}) {
+func nudge(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:
