@@ -3,9 +3,9 @@
 //
 // A Schedule comes from one of three places, and is used in one way:
 //
-//	rate(10 days)          Parse   every ten days, at midnight
-//	cron(0 8 ? * MON-FRI *) Parse   at 08:00 on workdays
-//	AutomaticallyAfterDays Days    every n days, at midnight
+//	rate(10 days)            Parse  every ten days, at midnight
+//	cron(0 8 ? * MON-FRI *)  Parse  at 08:00 on workdays
+//	AutomaticallyAfterDays   Days   every n days, at midnight
 //
 //	s, err := schedule.Parse("cron(0 17 L * ? *)")
 //	due, ok := s.NextFrom(anchor, now)
@@ -36,10 +36,11 @@
 // "Rotation schedules"; API Reference, RotationRulesType): minutes are 0, the
 // year is *, exactly one of day-of-month and day-of-week is ?, rotations are at
 // least four hours and at most 999 days apart, and a cron expression recurs in
-// every year. What that documentation does not speak of but the cron dialect
-// of EventBridge does (lists and ranges of hours, the nearest weekday W, ranges
-// that wrap around such as FRI-MON) is accepted, so that no schedule that works
-// there is refused here. Where neither speaks, it is refused.
+// every year: the guide says that schedules more than a year apart are not
+// supported, so February 29 is refused as February 30 is. What that guide does
+// not speak of but the cron dialect of EventBridge does (lists and ranges of
+// hours, the nearest weekday W, ranges that wrap around such as FRI-MON) is
+// accepted. What neither speaks of (LW, L-3) is refused.
 //
 // The package reads no clock and holds no state; a Schedule is a comparable
 // value, safe for concurrent use.

@@ -36,7 +36,8 @@ func (s Schedule) inHours() bool {
 // schedule in hours that is the next rotation: the window is at most the least
 // number of hours between two. For a schedule in days it is the next UTC day:
 // the start hour plus the window is at most 24 hours (User Guide, "Rotation
-// windows"). A window of 0 is the default, and always fits. An error is of
+// windows"; the API Reference holds schedules in hours to the UTC day too,
+// which would refuse windows that the guide allows). A window of 0 is the default, and always fits. An error is of
 // kind errs.Invalid with Field [FieldDuration].
 func (s Schedule) CheckWindow(window time.Duration) error {
 	hours := int(window / time.Hour)
