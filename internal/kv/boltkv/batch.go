@@ -15,8 +15,8 @@ import (
 // batch gathers the writes of updates that share a commit. Until commit its
 // transaction is only read, so that the functions' cursors walk clean pages.
 type batch struct {
+	pairs
 	tx     *bbolt.Tx
-	data   *bbolt.Bucket
 	writes overlay
 	size   int
 	rev    uint64 // of the newest update that wrote
@@ -30,18 +30,18 @@ func (d *DB) begin() (*batch, error) {
 	if err != nil {
 		return nil, beginError(err)
 	}
-	return &batch{tx: tx, data: tx.Bucket(dataBucket), rev: d.rev.Load(), done: make(chan struct{})}, nil
+	return &batch{tx: tx, pairs: pairsOf(tx), rev: d.rev.Load(), done: make(chan struct{})}, nil
 }
 
 func (b *batch) full() bool { return len(b.writes) >= batchKeys || b.size >= batchSize }
 
-// get returns the value of a key as the next function sees it, nil when it is
+// now returns the value of a key as the next function sees it, nil when it is
 // absent.
-func (b *batch) get(key []byte) (value []byte, err error) {
+func (b *batch) now(key []byte) (value []byte, err error) {
 	if e := b.writes.find(key); e != nil {
 		return e.value, nil
 	}
-	return get(b.data, key)
+	return b.get(key)
 }
 
 // add takes over the writes of one update and gives it a revision, unless they
@@ -50,7 +50,7 @@ func (b *batch) add(own overlay) error {
 	kept := own[:0]
 	for _, e := range own {
 		if e.value == nil {
-			old, err := b.get(e.key)
+			old, err := b.now(e.key)
 			if err != nil {
 				return err
 			}

@@ -33,6 +33,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -97,12 +98,13 @@ func (d *DB) View(ctx context.Context, f func(kv.Reader) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // see recovered
 	tx, err := d.bolt.Begin(false)
 	if err != nil {
 		return beginError(err)
 	}
 	defer tx.Rollback()
-	r := reader{tx.Bucket(dataBucket)}
+	r := reader{pairsOf(tx)}
 	return f(&r)
 }
 
@@ -168,7 +170,8 @@ func (d *DB) release() {
 // join runs f with the turn held. It returns the batch whose outcome decides
 // about f's, or none when f's outcome is known.
 func (d *DB) join(ctx context.Context, f func(kv.Txn) error) (*batch, uint64, error) {
-	defer d.release() // also when f panics
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // see recovered
+	defer d.release()                                        // also when f panics
 	if err := d.ready(ctx); err != nil {
 		return nil, 0, err
 	}

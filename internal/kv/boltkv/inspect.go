@@ -3,23 +3,51 @@ package boltkv
 import (
 	"context"
 	"fmt"
+	"io"
+	"os"
 	"strconv"
 
 	"countersign/internal/kv/boltkv/pages"
 )
 
-// Report is what Inspect found.
+// Report is what an inspection found.
 type Report struct {
 	State    State    // what the file says of itself
 	Pairs    uint64   // counted
 	Problems []string // never holds a value
 }
 
-// Inspect reads a store file without bbolt: every page of its newest commit,
+// InspectFile locks a store file that no process is writing, and inspects it.
+func InspectFile(ctx context.Context, path string, visit func(key, value []byte)) (Report, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return Report{}, fmt.Errorf("opening the store: %w", err)
+	}
+	defer f.Close()
+	if err := lock(f, false, Config{}.withDefaults().LockTimeout); err != nil {
+		return Report{}, fmt.Errorf("opening the store %q: %w", path, err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return Report{}, fmt.Errorf("opening the store: %w", err)
+	}
+	return Inspect(ctx, f, info.Size(), visit)
+}
+
+// Inspect reads a store file of the given size, whatever state it is in.
+func Inspect(ctx context.Context, r io.ReaderAt, size int64, visit func(key, value []byte)) (Report, error) {
+	p, err := pages.Open(r, size)
+	if err != nil {
+		return Report{Problems: []string{err.Error()}}, nil
+	}
+	return inspect(ctx, p, visit)
+}
+
+// inspect reads a commit without bbolt: every page of its newest commit,
 // then the format marker, the revision, and the digest of all pairs. visit,
 // which may be nil, is called for each pair; its slices are valid during the
 // call. An error is one of reading the file or of ctx; damage is a problem.
-func Inspect(ctx context.Context, p *pages.File, visit func(key, value []byte)) (Report, error) {
+func inspect(ctx context.Context, p *pages.File, visit func(key, value []byte)) (Report, error) {
 	var r Report
 	var got State
 	meta := map[string][]byte{}

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -97,6 +98,7 @@ func open(c Config) (*DB, error) {
 
 // openBolt turns bbolt's panics at a damaged file into errors.
 func openBolt(path string, opts *bbolt.Options) (b *bbolt.DB, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer recovered(&err)
 	b, err = bbolt.Open(path, 0o600, opts)
 	switch {
@@ -136,6 +138,7 @@ func (c Config) inspect(f *os.File) error {
 }
 
 func (d *DB) load() (st State, err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer recovered(&err)
 	err = d.bolt.View(func(tx *bbolt.Tx) error {
 		meta := tx.Bucket(metaBucket)
@@ -214,7 +217,7 @@ func (d *DB) Check(ctx context.Context) error {
 		return err
 	}
 	defer tx.Rollback()
-	r, err := Inspect(ctx, p, nil)
+	r, err := inspect(ctx, p, nil)
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"unsafe"
 
 	"go.etcd.io/bbolt"
 
@@ -88,7 +89,7 @@ func (t *txn) Get(key []byte) ([]byte, error) {
 	if e := t.own.find(key); e != nil {
 		return found(key, e.value, nil)
 	}
-	v, err := t.batch.get(key)
+	v, err := t.batch.now(key)
 	return found(key, v, err)
 }
 
@@ -98,7 +99,7 @@ func (t *txn) Scan(r kv.Range) iter.Seq2[kv.Pair, error] {
 			yield(kv.Pair{}, errEnded)
 			return
 		}
-		scan(t.batch.data, t.own.within(r).over(t.batch.writes.within(r)), r, yield)
+		t.batch.scan(t.own.within(r).over(t.batch.writes.within(r)), r, yield)
 	}
 }
 
@@ -138,22 +139,50 @@ func (t *txn) set(key, value []byte) error {
 	return t.broken
 }
 
-// reader is a View over one bucket of a read transaction.
-type reader struct{ data *bbolt.Bucket }
+// reader is a View over the pairs of a read transaction.
+type reader struct{ pairs }
 
 func (r *reader) Get(key []byte) ([]byte, error) {
-	v, err := get(r.data, key)
+	v, err := r.get(key)
 	return found(key, v, err)
 }
 
 func (r *reader) Scan(x kv.Range) iter.Seq2[kv.Pair, error] {
-	return func(yield func(kv.Pair, error) bool) { scan(r.data, nil, x, yield) }
+	return func(yield func(kv.Pair, error) bool) { r.scan(nil, x, yield) }
 }
 
-// get returns nil for an absent key. bbolt panics on a damaged page.
-func get(b *bbolt.Bucket, key []byte) (v []byte, err error) {
+// pairs reads the data bucket of a transaction. bbolt follows the offsets on a
+// page as they are; what they lead to is handed out only when it lies within
+// the pages of the file.
+type pairs struct {
+	data  *bbolt.Bucket
+	first uintptr // of the mapped pages
+	end   uintptr // zero for a bucket so small that bbolt copies it
+}
+
+func pairsOf(tx *bbolt.Tx) pairs {
+	p := pairs{data: tx.Bucket(dataBucket)}
+	if p.data.Root() != 0 {
+		p.first = tx.DB().Info().Data
+		p.end = p.first + uintptr(tx.Size())
+	}
+	return p
+}
+
+var errOutside = fmt.Errorf("%w: a pair lies outside of the file", kv.ErrCorrupt) // never changed
+
+func (p *pairs) inside(b []byte) bool {
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	return p.end == 0 || b == nil || at >= p.first && at <= p.end && uintptr(len(b)) <= p.end-at
+}
+
+// get returns nil for an absent key.
+func (p *pairs) get(key []byte) (v []byte, err error) {
 	defer recovered(&err)
-	return b.Get(key), nil
+	if v = p.data.Get(key); !p.inside(v) {
+		return nil, errOutside
+	}
+	return v, nil
 }
 
 func found(key, v []byte, err error) ([]byte, error) {
@@ -166,17 +195,19 @@ func found(key, v []byte, err error) ([]byte, error) {
 	return v, nil
 }
 
-// recovered turns a panic inside bbolt into kv.ErrCorrupt.
+// recovered turns a panic inside bbolt into kv.ErrCorrupt: bbolt's own at a
+// damaged page, and, where debug.SetPanicOnFault is set, that of reading mapped
+// memory which the file or the disk does not have. Without it the latter ends
+// the process.
 func recovered(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("%w: %v", kv.ErrCorrupt, p)
 	}
 }
 
-// scan yields the bucket's pairs in a range with an overlay of that range on
-// top.
-func scan(b *bbolt.Bucket, over overlay, r kv.Range, yield func(kv.Pair, error) bool) {
-	c := &cursor{c: b.Cursor(), r: r}
+// scan yields the pairs in a range with an overlay of that range on top.
+func (p *pairs) scan(over overlay, r kv.Range, yield func(kv.Pair, error) bool) {
+	c := &cursor{pairs: p, c: p.data.Cursor(), r: r}
 	base, err := c.first()
 	for {
 		if err != nil {
@@ -222,6 +253,7 @@ func scan(b *bbolt.Bucket, over overlay, r kv.Range, yield func(kv.Pair, error) 
 
 // cursor walks a range of a bucket in its direction. A nil key is the end.
 type cursor struct {
+	*pairs
 	c *bbolt.Cursor
 	r kv.Range
 }
@@ -229,28 +261,31 @@ type cursor struct {
 func (c *cursor) first() (p kv.Pair, err error) {
 	defer recovered(&err)
 	if !c.r.Reverse {
-		return c.bounded(c.c.Seek(c.r.Start)), nil
+		return c.bounded(c.c.Seek(c.r.Start))
 	}
 	if len(c.r.End) == 0 {
-		return c.bounded(c.c.Last()), nil
+		return c.bounded(c.c.Last())
 	}
 	if k, _ := c.c.Seek(c.r.End); k == nil {
-		return c.bounded(c.c.Last()), nil
+		return c.bounded(c.c.Last())
 	}
-	return c.bounded(c.c.Prev()), nil
+	return c.bounded(c.c.Prev())
 }
 
 func (c *cursor) next() (p kv.Pair, err error) {
 	defer recovered(&err)
 	if c.r.Reverse {
-		return c.bounded(c.c.Prev()), nil
+		return c.bounded(c.c.Prev())
 	}
-	return c.bounded(c.c.Next()), nil
+	return c.bounded(c.c.Next())
 }
 
-func (c *cursor) bounded(k, v []byte) kv.Pair {
-	if k == nil || bytes.Compare(k, c.r.Start) < 0 || len(c.r.End) > 0 && bytes.Compare(k, c.r.End) >= 0 {
-		return kv.Pair{}
+func (c *cursor) bounded(k, v []byte) (kv.Pair, error) {
+	switch {
+	case !c.inside(k) || !c.inside(v):
+		return kv.Pair{}, errOutside
+	case k == nil, bytes.Compare(k, c.r.Start) < 0, len(c.r.End) > 0 && bytes.Compare(k, c.r.End) >= 0:
+		return kv.Pair{}, nil
 	}
-	return kv.Pair{Key: k, Value: v}
+	return kv.Pair{Key: k, Value: v}, nil
 }
