@@ -17,8 +17,9 @@ import (
 type Log interface {
 	// AppendBatch writes the records, in order, or none of them.
 	AppendBatch(ctx context.Context, recs []*audit.Record) error
-	// Sync makes everything appended so far durable.
-	Sync() error
+	// Synced is the sequence number of the last record on stable storage,
+	// where every record gets by itself within seconds.
+	Synced() uint64
 	// Contains tells which of the ids are already in the log, looking at
 	// records not older than since.
 	Contains(ctx context.Context, ids []string, since time.Time) (map[string]bool, error)
@@ -27,9 +28,9 @@ type Log interface {
 }
 
 // Timing of the relay. Records reach the log at once; their outbox entries go
-// only after the log was synced.
+// only when the log has them on stable storage.
 const (
-	syncEvery   = time.Second
+	dropEvery   = time.Second
 	sweepEvery  = 10 * time.Second
 	sweepAge    = 5 * time.Second
 	dropAtOnce  = 100 // within kv.MaxOps
@@ -160,24 +161,25 @@ func (r *Relay) entries(ctx context.Context, before time.Time) (recs []audit.Rec
 // Run relays until ctx ends, and then once more, so that a clean stop leaves
 // the outbox empty.
 func (r *Relay) Run(ctx context.Context) {
-	sync, sweep := time.NewTicker(syncEvery), time.NewTicker(sweepEvery)
-	defer sync.Stop()
+	drop, sweep := time.NewTicker(dropEvery), time.NewTicker(sweepEvery)
+	defer drop.Stop()
 	defer sweep.Stop()
-	var written []string // ids in the log whose entries are still there
-	if in := r.relayed(); len(in) > 0 {
-		written = in
-	}
+	written := r.relayed() // in the log, their entries still there
 	for {
 		select {
 		case <-ctx.Done():
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+			defer cancel()
 			written = r.push(last, written)
-			r.drop(last, written)
-			cancel()
+			for len(written) > 0 && last.Err() == nil && r.log.Err() == nil {
+				if written = r.drop(last, written); len(written) > 0 {
+					time.Sleep(dropEvery / 10)
+				}
+			}
 			return
 		case <-r.awake:
 			written = r.push(ctx, written)
-		case <-sync.C:
+		case <-drop.C:
 			written = r.drop(ctx, r.push(ctx, written))
 		case <-sweep.C:
 			r.sweep(ctx)
@@ -186,7 +188,7 @@ func (r *Relay) Run(ctx context.Context) {
 }
 
 // relayed returns the ids that Recover found in the log.
-func (r *Relay) relayed() (ids []string) {
+func (r *Relay) relayed() (in []relayed) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	waiting := map[string]bool{}
@@ -195,14 +197,20 @@ func (r *Relay) relayed() (ids []string) {
 	}
 	for id := range r.known {
 		if !waiting[id] {
-			ids = append(ids, id)
+			in = append(in, relayed{id: id})
 		}
 	}
-	return ids
+	return in
+}
+
+// relayed is a record in the log whose outbox entry is still there.
+type relayed struct {
+	id  string
+	seq uint64
 }
 
 // push appends the queue to the log and returns written with what it added.
-func (r *Relay) push(ctx context.Context, written []string) []string {
+func (r *Relay) push(ctx context.Context, written []relayed) []relayed {
 	for {
 		r.mu.Lock()
 		n := min(len(r.queue), relayAtOnce)
@@ -230,28 +238,27 @@ func (r *Relay) push(ctx context.Context, written []string) []string {
 			return written
 		}
 		for _, rec := range batch {
-			written = append(written, rec.ID)
+			written = append(written, relayed{rec.ID, rec.Seq})
 		}
 		r.queue, r.failed = r.queue[n:], nil
 		r.mu.Unlock()
 	}
 }
 
-// drop syncs the log and removes the entries of what is in it. It returns the
-// ids whose entries it could not remove.
-func (r *Relay) drop(ctx context.Context, written []string) []string {
-	if len(written) == 0 {
-		return nil
+// drop removes the entries of what is on stable storage in the log. It returns
+// those that are not yet, or could not be removed.
+func (r *Relay) drop(ctx context.Context, written []relayed) []relayed {
+	durable := r.log.Synced()
+	n := 0
+	for n < len(written) && written[n].seq <= durable {
+		n++
 	}
-	if err := r.log.Sync(); err != nil {
-		r.logger.Error("syncing the audit log", "error", err)
-		return written
-	}
-	for len(written) > 0 {
-		ids := written[:min(len(written), dropAtOnce)]
+	done, rest := written[:n], written[n:]
+	for len(done) > 0 {
+		some := done[:min(len(done), dropAtOnce)]
 		_, err := r.db.Update(ctx, func(tx kv.Txn) error {
-			for _, id := range ids {
-				if err := tx.Delete(outboxKey(id)); err != nil {
+			for _, rec := range some {
+				if err := tx.Delete(outboxKey(rec.id)); err != nil {
 					return err
 				}
 			}
@@ -259,16 +266,16 @@ func (r *Relay) drop(ctx context.Context, written []string) []string {
 		})
 		if err != nil {
 			r.logger.Warn("removing relayed records from the outbox", "error", err)
-			return written
+			return append(done[:len(done):len(done)], rest...)
 		}
 		r.mu.Lock()
-		for _, id := range ids {
-			delete(r.known, id)
+		for _, rec := range some {
+			delete(r.known, rec.id)
 		}
 		r.mu.Unlock()
-		written = written[len(ids):]
+		done = done[len(some):]
 	}
-	return nil
+	return rest
 }
 
 // sweep queues entries whose hand-over did not happen.

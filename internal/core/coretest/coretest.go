@@ -1,0 +1,217 @@
+// Package coretest wires the core for tests: the whole of it, over a store in
+// memory or in a file, with a real keyring and a real audit log in a temporary
+// folder. Every test of the core and of the fronts gets its store here.
+package coretest
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"countersign/internal/caller"
+	"countersign/internal/core/audit"
+	"countersign/internal/core/authn"
+	"countersign/internal/core/change"
+	"countersign/internal/core/gate"
+	"countersign/internal/core/secret"
+	"countersign/internal/keyring"
+	"countersign/internal/kv"
+	"countersign/internal/kv/boltkv"
+	"countersign/internal/kv/memkv"
+	"countersign/internal/kv/sealed"
+	"countersign/internal/name"
+	"countersign/internal/seal/keyfile"
+)
+
+// Accounts and regions of the fixture.
+const (
+	Home   = "111111111111"
+	Other  = "222222222222"
+	Region = "us-east-1"
+	Second = "eu-west-1"
+)
+
+// Config changes the fixture. The zero value is a store in memory.
+type Config struct {
+	Bolt   bool              // keep the store in a file
+	Wrap   func(kv.DB) kv.DB // between the engine and the encryption
+	Keep   uint64            // see secret.Config
+	Logger *slog.Logger      // default: discard
+}
+
+// Core is the wired core.
+type Core struct {
+	Dir     string
+	Engine  kv.DB // below the encryption
+	DB      kv.DB
+	Ring    *keyring.Ring
+	Log     *audit.Log
+	Relay   *change.Relay
+	Gate    *gate.Gate
+	Changes *change.Service
+	Authn   *authn.Service
+	Secrets *secret.Service
+	Admin   caller.Caller // the administrator of Home, in Region
+	Key     authn.NewKey  // the administrator's access key
+}
+
+// New wires a core that lives as long as the test. Its relay runs.
+func New(t testing.TB, c Config) *Core {
+	t.Helper()
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	core := &Core{Dir: t.TempDir()}
+	core.Engine = engine(t, c, core.Dir)
+	below := core.Engine
+	if c.Wrap != nil {
+		below = c.Wrap(below)
+	}
+	ctx := context.Background()
+	key, err := keyfile.New(keyfile.Config{Path: filepath.Join(core.Dir, "root.key")})
+	must(t, err)
+	core.Ring, err = keyring.Open(ctx, below, key, keyring.Config{Settle: time.Nanosecond})
+	must(t, err)
+	for _, a := range []string{"sys", Home, Other} {
+		must(t, core.Ring.EnsureAccount(ctx, a))
+	}
+	core.DB = sealed.New(below, core.Ring)
+	core.Log, err = audit.Open(audit.Config{Dir: filepath.Join(core.Dir, "audit"), Key: core.Ring.AuditKey(),
+		WarnFree: -1, MinFree: -1, Account: Home, Logger: c.Logger})
+	must(t, err)
+
+	core.Relay = change.NewRelay(change.RelayConfig{DB: core.DB, Log: core.Log, Logger: c.Logger})
+	must(t, core.Relay.Recover(ctx))
+	auth := &authn.Authorizer{}
+	core.Gate = &gate.Gate{DB: core.DB, Auth: auth, Log: core.Log}
+	core.Changes = change.New(change.Config{Gate: core.Gate, Relay: core.Relay})
+	core.Authn = authn.New(authn.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Home: Home}, auth)
+	core.Secrets = secret.New(secret.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring,
+		Regions: []string{Region, Second}, Keep: c.Keep, KeepFor: time.Nanosecond, Logger: c.Logger})
+
+	running, stop := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { defer close(done); core.Relay.Run(running) }()
+	t.Cleanup(func() {
+		stop()
+		<-done
+		if err := core.Log.Close(); err != nil {
+			t.Errorf("closing the audit log: %v", err)
+		}
+		if err := core.DB.Close(); err != nil {
+			t.Errorf("closing the store: %v", err)
+		}
+	})
+	core.Key, err = core.Authn.Bootstrap(ctx)
+	must(t, err)
+	core.Admin = core.As(t, core.Key)
+	return core
+}
+
+func engine(t testing.TB, c Config, dir string) kv.DB {
+	t.Helper()
+	if !c.Bolt {
+		return memkv.New(memkv.Config{Seed: 7})
+	}
+	db, err := boltkv.Open(boltkv.Config{Path: filepath.Join(dir, "store.db")})
+	must(t, err)
+	return db
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// As is the caller that a key proves, on the native front in Region, from
+// loopback over TLS.
+func (c *Core) As(t testing.TB, key authn.NewKey) caller.Caller {
+	t.Helper()
+	cred, err := c.Authn.Lookup(context.Background(), key.ID, time.Now())
+	must(t, err)
+	return Circumstances(cred.Caller)
+}
+
+// Circumstances fills in what a front would.
+func Circumstances(who caller.Caller) caller.Caller {
+	who.Proof, who.Front, who.Region, who.RequestID = caller.ProofToken, "native", Region, "request-1"
+	who.Source, who.Agent, who.Secure, who.Time = netip.MustParseAddr("127.0.0.1"), "test", true, time.Now()
+	return who
+}
+
+// User makes a user of Home with a key and one policy of its own with that
+// document; an empty document gives it none.
+func (c *Core) User(t testing.TB, n, document string) (caller.Caller, authn.NewKey) {
+	t.Helper()
+	return c.userOf(t, c.Admin, n, document)
+}
+
+func (c *Core) userOf(t testing.TB, admin caller.Caller, n, document string) (caller.Caller, authn.NewKey) {
+	t.Helper()
+	ctx := context.Background()
+	_, err := c.Authn.CreateUser(ctx, admin, authn.CreateUserRequest{Name: n})
+	must(t, err)
+	if document != "" {
+		_, err = c.Authn.PutPolicy(ctx, admin, n+"-policy", document, "")
+		must(t, err)
+		must(t, c.Authn.Attach(ctx, admin, authn.Attachment{Policy: n + "-policy", User: n}))
+	}
+	key, err := c.Authn.CreateKey(ctx, admin, authn.CreateKeyRequest{Owner: n})
+	must(t, err)
+	return c.As(t, key), key
+}
+
+// Stranger makes account Other and returns its administrator.
+func (c *Core) Stranger(t testing.TB) (caller.Caller, authn.NewKey) {
+	t.Helper()
+	key, err := c.Authn.CreateAccount(context.Background(), c.Admin, Other, "other")
+	must(t, err)
+	return c.As(t, key), key
+}
+
+// ID parses a secret id that must be valid.
+func ID(t testing.TB, s string) name.SecretID {
+	t.Helper()
+	id, err := name.ParseSecretID(s)
+	must(t, err)
+	return id
+}
+
+// Dump reads the whole store as the core sees it, but for what every request
+// may leave behind whatever comes of it: the outbox and times of use.
+func (c *Core) Dump(t testing.TB) map[string][]byte {
+	t.Helper()
+	out := map[string][]byte{}
+	must(t, c.DB.View(context.Background(), func(r kv.Reader) error {
+		for p, err := range r.Scan(kv.Range{}) {
+			if err != nil {
+				return err
+			}
+			if bytes.HasPrefix(p.Key, kv.K("sys", "outbox")) || bytes.Contains(p.Key, []byte("\x00\x01used\x00\x01")) ||
+				bytes.Contains(p.Key, []byte("\x00\x01key-used\x00\x01")) {
+				continue
+			}
+			out[string(p.Key)] = bytes.Clone(p.Value)
+		}
+		return nil
+	}))
+	return out
+}
+
+// Records flushes the relay and reads the whole audit log, oldest first.
+func (c *Core) Records(t testing.TB) (out []audit.Record) {
+	t.Helper()
+	ctx := context.Background()
+	must(t, c.Relay.Flush(ctx))
+	for r, err := range c.Log.Query(ctx, audit.Filter{}) {
+		must(t, err)
+		out = append(out, r)
+	}
+	return out
+}
