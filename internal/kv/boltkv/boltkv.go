@@ -27,6 +27,7 @@
 package boltkv
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -251,8 +252,21 @@ func (d *DB) Snapshot(w io.Writer) error {
 		return beginError(err)
 	}
 	defer tx.Rollback()
-	if _, err := tx.WriteTo(w); err != nil {
-		return fmt.Errorf("copying the store: %w", err)
+	k := keepError{w: w}
+	if _, err := tx.WriteTo(&k); err != nil {
+		return fmt.Errorf("copying the store: %w", cmp.Or(k.err, err))
 	}
 	return nil
+}
+
+// keepError remembers an error of w, of which bbolt passes on only the text.
+type keepError struct {
+	w   io.Writer
+	err error
+}
+
+func (k *keepError) Write(b []byte) (int, error) {
+	n, err := k.w.Write(b)
+	k.err = err
+	return n, err
 }
