@@ -66,13 +66,40 @@ func (r *RotateRequest) check() error {
 	}
 	if r.Schedule != "" {
 		if _, err := schedule.Parse(r.Schedule); err != nil {
-			return refuse("ScheduleExpression", err.Error())
+			return refuse("ScheduleExpression", errs.As(err).Msg)
 		}
 	}
 	if r.Window != "" {
 		if _, err := schedule.ParseWindow(r.Window); err != nil {
-			return refuse("Duration", err.Error())
+			return refuse("Duration", errs.As(err).Msg)
 		}
+	}
+	return nil
+}
+
+// plan is when a rotation is due; the zero Schedule when it never is.
+func (r *Rotation) plan() (schedule.Schedule, error) {
+	if r.Schedule != "" {
+		return schedule.Parse(r.Schedule)
+	}
+	return schedule.Days(int(r.Days)), nil
+}
+
+// checkWindow refuses a window that runs into the next rotation.
+func (r *Rotation) checkWindow() error {
+	if r.Window == "" {
+		return nil
+	}
+	plan, err := r.plan()
+	if err != nil {
+		return err
+	}
+	window, err := schedule.ParseWindow(r.Window)
+	if err != nil {
+		return err
+	}
+	if err := plan.CheckWindow(window); err != nil {
+		return &errs.Error{Kind: errs.Invalid, Code: CodeSchedule, Field: "Duration", Msg: errs.As(err).Msg}
 	}
 	return nil
 }
@@ -124,6 +151,9 @@ func (e *rotateEdit) Apply(tx *change.Tx) error {
 	case !e.req.Later:
 		return errs.Coded(errs.Precondition, CodeNotInvocable, "the rotation function cannot be invoked")
 	}
+	if err := rot.checkWindow(); err != nil {
+		return err
+	}
 	rot.Enabled, rot.Since = true, micros(tx.Now)
 	h.Rotation = &rot
 	at := h.Labels[name.Current]
@@ -163,14 +193,11 @@ func nextRotation(r *Rotation) time.Time {
 	if r == nil || !r.Enabled {
 		return time.Time{}
 	}
-	after := when(max(r.Last, r.Since))
-	sched := schedule.Days(int(r.Days))
-	if r.Schedule != "" {
-		var err error
-		if sched, err = schedule.Parse(r.Schedule); err != nil {
-			return time.Time{}
-		}
+	plan, err := r.plan()
+	if err != nil {
+		return time.Time{}
 	}
-	next, _ := sched.NextFrom(after, after)
+	from := when(max(r.Last, r.Since))
+	next, _ := plan.NextFrom(from, from)
 	return next
 }
