@@ -153,6 +153,9 @@ func (q *query) run(segments []segment) error {
 	// The header of the next segment tells the times in a segment.
 	var span header
 	for n := range segments {
+		if err := q.ctx.Err(); err != nil {
+			return err
+		}
 		i := n
 		if q.newest {
 			i = len(segments) - 1 - n
