@@ -48,9 +48,9 @@ const (
 // ErrInjected is what a fault without an error of its own fails with.
 var ErrInjected = errors.New("injected fault")
 
-// NoSpace is the error of a full disk, for Fault.Err. Like ErrInjected it is
+// ErrNoSpace is the error of a full disk, for Fault.Err. Like ErrInjected it is
 // never changed.
-var NoSpace = fmt.Errorf("committing: %w", kv.ErrNoSpace)
+var ErrNoSpace = fmt.Errorf("committing: %w", kv.ErrNoSpace)
 
 // Fault is one thing that goes wrong.
 type Fault struct {

@@ -61,7 +61,7 @@ func TestFaults(t *testing.T) {
 	}{
 		{"second-update", faulty.Fault{Op: faulty.Update, Nth: 2}, put, []error{nil, faulty.ErrInjected, nil}, true},
 		{"every-update", faulty.Fault{Op: faulty.Update, Err: own}, put, []error{own, own, own}, false},
-		{"at-commit", faulty.Fault{Op: faulty.Update, When: faulty.AtCommit, Err: faulty.NoSpace}, put,
+		{"at-commit", faulty.Fault{Op: faulty.Update, When: faulty.AtCommit, Err: faulty.ErrNoSpace}, put,
 			[]error{kv.ErrNoSpace, kv.ErrNoSpace, kv.ErrNoSpace}, false},
 		{"after-commit", faulty.Fault{Op: faulty.Update, When: faulty.AfterCommit}, put,
 			[]error{kv.ErrUnknown, kv.ErrUnknown, faulty.ErrInjected}, true},

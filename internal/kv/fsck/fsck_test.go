@@ -284,7 +284,7 @@ func TestTamper(t *testing.T) {
 		for i := range good {
 			// All of each page's head, where structure is, and of the rest
 			// as many as there is time for.
-			if i%page >= 80 && i%47 != 0 {
+			if i%page >= 64 && i%97 != 0 {
 				continue
 			}
 			bad := slices.Clone(good)
@@ -428,7 +428,7 @@ func TestDamagedFileDoesNotEndTheProcess(t *testing.T) {
 	page := os.Getpagesize()
 	work := filepath.Join(t.TempDir(), "work.db")
 	for i := range good {
-		if i%page >= 64 || i%5 != 0 {
+		if i%page >= 64 || i%11 != 0 {
 			continue
 		}
 		bad := slices.Clone(good)

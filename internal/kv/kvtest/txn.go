@@ -291,14 +291,14 @@ func testFailure(t *testing.T, c Config) {
 		}
 		return errDiscard
 	})
-	if err != errDiscard { //nolint:errorlint // as it is, not wrapped
+	if err != errDiscard { // as it is, not wrapped
 		t.Errorf("error is %v, want the function's own", err)
 	}
 	want(t, "revision of a failure", rev, kv.Revision(0))
 	want(t, "revision", db.Revision(), before)
 	want(t, "content", content(t, db), []string{"a=1"})
 	err = db.View(t.Context(), func(kv.Reader) error { return errDiscard })
-	if err != errDiscard { //nolint:errorlint // as it is, not wrapped
+	if err != errDiscard { // as it is, not wrapped
 		t.Errorf("error of View is %v, want the function's own", err)
 	}
 }
