@@ -203,7 +203,7 @@ func (l *Log) Close() error {
 		_ = l.alone(func() error { return nil })
 	}
 	err := l.alone(func() error {
-		if err := l.checkpoint(); err != nil {
+		if err := errors.Join(l.checkpoint(), l.clean()); err != nil {
 			return err
 		}
 		l.syncMu.Lock()

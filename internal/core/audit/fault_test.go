@@ -223,6 +223,31 @@ func TestFailedRotationGoesOn(t *testing.T) {
 	wantWhole(t, l, 7)
 }
 
+func TestLeftoversAreCutBeforeRotationAndClose(t *testing.T) {
+	disk := newBadDisk()
+	cfg := testConfig(t.TempDir())
+	cfg.disk = disk
+	l := mustOpen(t, cfg)
+	for n := 1; n <= 2; n++ {
+		fill(t, l, n, n)
+		if err := l.alone(l.checkpoint); err != nil {
+			t.Fatal(err)
+		}
+		disk.truncate.Store(true)
+		disk.failWrites(77, syscall.EIO)
+		wantUnwritable(t, appendOne(l, 9))
+		disk.write.Store(nil)
+		wantUnwritable(t, l.Rotate(context.Background()))
+		disk.truncate.Store(false)
+		if n == 1 {
+			if err := l.Rotate(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	wantWhole(t, l, 2)
+}
+
 func TestLowSpaceRefusesInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		disk := newBadDisk()
@@ -257,14 +282,15 @@ func TestLowSpaceRefusesInTime(t *testing.T) {
 
 func TestBackgroundSignsAndAnchors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var anchored []uint64
-		fail := true
+		var anchored atomic.Int64 // times
+		var fail atomic.Bool
+		fail.Store(true)
 		cfg := testConfig(t.TempDir())
-		cfg.Anchor = func(_ context.Context, h Head) error {
-			if fail {
+		cfg.Anchor = func(context.Context, Head) error {
+			if fail.Load() {
 				return errors.New("the store is away")
 			}
-			anchored = append(anchored, h.Seq)
+			anchored.Add(1)
 			return nil
 		}
 		l := mustOpen(t, cfg)
@@ -279,11 +305,11 @@ func TestBackgroundSignsAndAnchors(t *testing.T) {
 		if s := l.Stats(); s.Signed != 5 || s.Synced != 5 || s.Anchored != 0 {
 			t.Errorf("stats %+v", s)
 		}
-		fail = false
+		fail.Store(false)
 		time.Sleep(2 * time.Second) // the next tick tries again
 		synctest.Wait()
-		if s := l.Stats(); s.Anchored != 5 || len(anchored) != 1 {
-			t.Errorf("stats %+v, anchored %v", s, anchored)
+		if s := l.Stats(); s.Anchored != 5 || anchored.Load() != 1 {
+			t.Errorf("stats %+v, anchored %d times", s, anchored.Load())
 		}
 		time.Sleep(25 * time.Hour)
 		synctest.Wait()

@@ -85,7 +85,7 @@ func (l *reverseLines) next() ([]byte, error) {
 // findLast returns the offset of the last occurrence of needle that ends
 // before end, or -1.
 func findLast(r io.ReaderAt, end int64, needle []byte) (int64, error) {
-	block := make([]byte, min(end, 1<<20))
+	block := make([]byte, min(end, reverseBlock))
 	for end > 0 {
 		start := max(end-int64(len(block)), 0)
 		b := block[:end-start]

@@ -223,13 +223,10 @@ func (l *Log) writable() error {
 // part of them arrived is cut off again, at once or before the next write, so
 // that the log ends with a whole line and the chain has no gap.
 func (l *Log) write(lines []byte) error {
-	at := l.st.size
-	if l.dirty {
-		if err := l.f.Truncate(at); err != nil {
-			return l.failed(err)
-		}
-		l.dirty = false
+	if err := l.clean(); err != nil {
+		return err
 	}
+	at := l.st.size
 	n, err := l.f.WriteAt(lines, at)
 	if err == nil && n < len(lines) {
 		err = io.ErrShortWrite
@@ -242,6 +239,18 @@ func (l *Log) write(lines []byte) error {
 		l.failing = false
 		l.cfg.Logger.Info("audit log is writable again", "seq", l.st.seq)
 	}
+	return nil
+}
+
+// clean cuts off what a failed write left, when that could not be done then.
+func (l *Log) clean() error {
+	if !l.dirty {
+		return nil
+	}
+	if err := l.f.Truncate(l.st.size); err != nil {
+		return l.failed(err)
+	}
+	l.dirty = false
 	return nil
 }
 
@@ -295,6 +304,9 @@ func (l *Log) rotate() error {
 	if err := l.checkpoint(); err != nil {
 		return err
 	}
+	if err := l.clean(); err != nil {
+		return err
+	}
 	l.syncMu.Lock()
 	defer l.syncMu.Unlock()
 	if err := l.syncLocked(l.st); err != nil {
@@ -307,7 +319,7 @@ func (l *Log) rotate() error {
 		return l.failed(err)
 	}
 	_ = l.f.Close() // synced above; nothing is lost by a failure
-	l.f, l.st, l.dirty = f, st, false
+	l.f, l.st = f, st
 	l.count.rotations.Add(1)
 	l.count.segments.Add(1)
 	return nil
@@ -338,10 +350,10 @@ func (l *Log) newSegment(h header) (file, state, error) {
 		err = f.Sync()
 	}
 	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err == nil {
-		err = syncDir(l.cfg.Dir)
+		if err = os.Rename(tmp, path); err == nil {
+			tmp = path // what is to be removed on a failure
+			err = syncDir(l.cfg.Dir)
+		}
 	}
 	if err != nil {
 		return nil, state{}, fmt.Errorf("beginning segment: %w", errors.Join(err, f.Close(), ignoreMissing(os.Remove(tmp))))
