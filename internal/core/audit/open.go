@@ -153,12 +153,16 @@ func (l *Log) resume(segments []segment, ring keyring) ([]Record, error) {
 		return nil, fmt.Errorf("the last segment is signed with key %s and the configured key is %s: allow the change of key if it is meant",
 			KeyID(t.header.Key), l.keyID)
 	}
+	var notes []Record
 	if len(segments) > 1 {
-		if err := checkLink(segments[len(segments)-2], t.header); err != nil && !l.cfg.AcceptLoss {
+		err := checkLink(segments[len(segments)-2], t.header)
+		if err != nil && !l.cfg.AcceptLoss {
 			return nil, fmt.Errorf("%w: %w; %s", ErrDamaged, err, verifyHint)
 		}
+		if err != nil {
+			notes = append(notes, l.note("AcceptAuditLoss", err.Error()))
+		}
 	}
-	var notes []Record
 	switch {
 	case t.damage != nil && !l.cfg.AcceptLoss:
 		return nil, fmt.Errorf("%w: segment %s at byte %d, after record %d: %w; %s",

@@ -127,6 +127,21 @@ func TestOpenRefusesDamage(t *testing.T) {
 	}
 }
 
+func TestOpenChecksTheSegmentBefore(t *testing.T) {
+	dir, _ := sampleLog(t, 10, 2)
+	editLines(t, paths(t, dir)[0], func(l [][]byte) [][]byte { return l[:len(l)-1] })
+	cfg := testConfig(dir)
+	if _, err := Open(cfg); !errors.Is(err, ErrDamaged) {
+		t.Fatalf("opened with %v", err)
+	}
+	cfg.AcceptLoss = true
+	mustClose(t, mustOpen(t, cfg))
+	list := readAll(t, dir)
+	if r := list[len(list)-1]; r.Operation != "AcceptAuditLoss" {
+		t.Errorf("noted as %+v", r)
+	}
+}
+
 func TestOpenComparesWithTheAnchor(t *testing.T) {
 	cfg := testConfig(t.TempDir())
 	var anchored Head
