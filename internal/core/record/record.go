@@ -102,3 +102,12 @@ type Entry[T any] struct {
 	Key   kv.Key
 	Value T
 }
+
+// Check refuses bytes that are not a record of type T. It fits fsck.Rule.
+func Check[T any](_ kv.Key, value []byte) error {
+	var v T
+	if err := dec.Unmarshal(value, &v); err != nil {
+		return fmt.Errorf("it is not a %T", v)
+	}
+	return nil
+}

@@ -29,8 +29,10 @@ import (
 // Rule describes the pairs of one kind, which is the second part of their keys;
 // the first is the account.
 type Rule struct {
-	Kind  string
-	Shape string // of the whole key, as kv.Key.Parts takes it: "ss" and what follows
+	Kind string
+	// Shape of the whole key, as kv.Key.Parts takes it: "ss" and what follows.
+	// Empty when keys of this kind have several shapes.
+	Shape string
 	// Decode refuses a value that is not one of this kind. It is given
 	// plaintext, and must not put it into its error. Nil accepts any.
 	Decode func(key kv.Key, value []byte) error
@@ -137,7 +139,7 @@ func (k *checker) problem(key kv.Key, stored []byte) string {
 		if !known {
 			return fmt.Sprintf("has the unknown kind %q", kind)
 		}
-		if _, _, err := key.Parts(rule.Shape); err != nil {
+		if _, _, err := key.Parts(rule.Shape); err != nil && rule.Shape != "" {
 			return fmt.Sprintf("does not have the shape of %q", kind)
 		}
 	}

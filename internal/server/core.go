@@ -1,0 +1,178 @@
+// Package server is the composition root: from a configuration it builds the
+// seal, the keyring, the store, the core and the fronts, and runs them behind
+// one listener. It is the one place that knows all of them, and holds no
+// logic of theirs.
+//
+// It also holds what works on a store while no server runs: making the first
+// account, checking the file, restoring a backup, verifying the audit log.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"countersign/internal/config"
+	"countersign/internal/core/audit"
+	"countersign/internal/core/authn"
+	"countersign/internal/core/change"
+	"countersign/internal/core/gate"
+	"countersign/internal/core/record"
+	"countersign/internal/core/secret"
+	"countersign/internal/keyring"
+	"countersign/internal/kv"
+	"countersign/internal/kv/boltkv"
+	"countersign/internal/kv/sealed"
+	"countersign/internal/kv/traced"
+	"countersign/internal/seal"
+	"countersign/internal/seal/keyfile"
+	"countersign/internal/seal/passphrase"
+)
+
+// system is the account of records that belong to no tenant.
+const system = "sys"
+
+// core is everything below the fronts.
+type core struct {
+	cfg     config.Config
+	logger  *slog.Logger
+	engine  *boltkv.DB
+	ring    *keyring.Ring
+	db      kv.DB
+	log     *audit.Log
+	relay   *change.Relay
+	gate    *gate.Gate
+	changes *change.Service
+	authn   *authn.Service
+	secrets *secret.Service
+
+	stop context.CancelFunc
+	jobs sync.WaitGroup
+}
+
+// storePath is the store's file in a data folder.
+func storePath(data string) string { return filepath.Join(data, "store.db") }
+
+// openSeal makes the configured seal.
+func openSeal(c config.Seal) (seal.Seal, error) {
+	switch {
+	case c.Passphrase.File != "" || c.Passphrase.Env != "":
+		return passphrase.New(passphrase.Config{File: c.Passphrase.File, Env: c.Passphrase.Env})
+	default:
+		return keyfile.New(keyfile.Config{Path: c.Keyfile})
+	}
+}
+
+// openCore opens the store and everything above it, and begins the background
+// work. Nothing is served yet.
+func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs traced.Observer) (_ *core, err error) {
+	if err := os.MkdirAll(cfg.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("making the data folder: %w", err)
+	}
+	c := &core{cfg: cfg, logger: logger}
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
+	if c.engine, err = boltkv.Open(boltkv.Config{Path: storePath(cfg.Data)}); err != nil {
+		return nil, err
+	}
+	s, err := openSeal(cfg.Seal)
+	if err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	if c.ring, err = keyring.Open(ctx, c.engine, s, keyring.Config{}); err != nil {
+		return nil, err
+	}
+	for _, account := range []string{system, cfg.Account} {
+		if err := c.ring.EnsureAccount(ctx, account); err != nil {
+			return nil, err
+		}
+	}
+	c.db = sealed.New(traced.New(c.engine, traced.Config{Observer: obs}), c.ring)
+	if err := c.openLog(ctx); err != nil {
+		return nil, err
+	}
+	c.relay = change.NewRelay(change.RelayConfig{DB: c.db, Log: c.log, Logger: logger})
+	if err := c.relay.Recover(ctx); err != nil {
+		return nil, err
+	}
+	auth := &authn.Authorizer{}
+	c.gate = &gate.Gate{DB: c.db, Auth: auth, Log: c.log}
+	c.changes = change.New(change.Config{Gate: c.gate, Relay: c.relay})
+	c.authn = authn.New(authn.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account}, auth)
+	c.secrets = secret.New(secret.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Regions: cfg.Regions,
+		Keep: cfg.History.Keep, KeepFor: time.Duration(cfg.History.MinAge), Logger: logger})
+	c.run()
+	return c, nil
+}
+
+// anchorKey is where the store keeps the newest head of the audit log.
+func anchorKey() kv.Key { return kv.K(system, "audit-head") }
+
+func (c *core) openLog(ctx context.Context) error {
+	head, err := c.anchor(ctx)
+	if err != nil {
+		return err
+	}
+	a := c.cfg.Audit
+	c.log, err = audit.Open(audit.Config{
+		Dir: a.Dir, Key: c.ring.AuditKey(), SegmentSize: int64(a.SegmentSize), SegmentAge: time.Duration(a.SegmentAge),
+		WarnFree: int64(a.WarnFree), MinFree: int64(a.MinFree), AcceptLoss: a.AcceptLoss, ExpectHead: head,
+		Account: c.cfg.Account, Logger: c.logger,
+		Anchor: func(ctx context.Context, h audit.Head) error {
+			_, err := c.db.Update(ctx, func(tx kv.Txn) error { return record.Put(tx, anchorKey(), h) })
+			return err
+		},
+	})
+	return err
+}
+
+// anchor reads the newest head that the store knows.
+func (c *core) anchor(ctx context.Context) (head audit.Head, err error) {
+	err = c.db.View(ctx, func(r kv.Reader) (err error) {
+		head, _, err = record.Get[audit.Head](r, anchorKey())
+		return err
+	})
+	if err != nil {
+		return audit.Head{}, fmt.Errorf("reading the anchor of the audit log: %w", err)
+	}
+	return head, nil
+}
+
+// run begins the background work.
+func (c *core) run() {
+	ctx, stop := context.WithCancel(context.Background())
+	c.stop = stop
+	for _, job := range []func(context.Context){
+		c.relay.Run,
+		c.secrets.Run,
+		func(ctx context.Context) {
+			c.authn.Run(ctx, func(err error) { c.logger.Error("storing when keys were used", "error", err) })
+		},
+	} {
+		c.jobs.Go(func() { job(ctx) })
+	}
+}
+
+// close ends the background work, then the log, then the store.
+func (c *core) close() error {
+	var errAll error
+	if c.stop != nil {
+		c.stop()
+		c.jobs.Wait()
+	}
+	if c.log != nil {
+		errAll = errors.Join(errAll, c.log.Close())
+	}
+	if c.engine != nil {
+		errAll = errors.Join(errAll, c.engine.Close())
+	}
+	return errAll
+}

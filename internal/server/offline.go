@@ -1,0 +1,113 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"countersign/internal/config"
+	"countersign/internal/core/authn"
+	"countersign/internal/core/change"
+	"countersign/internal/core/record"
+	"countersign/internal/core/secret"
+	"countersign/internal/errs"
+	"countersign/internal/keyring"
+	"countersign/internal/kv"
+	"countersign/internal/kv/boltkv"
+	"countersign/internal/kv/fsck"
+
+	"countersign/internal/core/audit"
+)
+
+// ErrInitialized says that the store has its home account already.
+var ErrInitialized = errors.New("the store is initialized already")
+
+// FirstKey is the access key of a new store's administrator.
+type FirstKey struct {
+	ID, Secret, Token string
+	Account, User     string
+}
+
+// Init makes the store that a configuration names, with the home account and
+// its administrator, and returns that user's key, which is shown this once.
+func Init(ctx context.Context, cfg config.Config, stderr io.Writer) (FirstKey, error) {
+	c, err := openCore(ctx, cfg, newLogger(cfg.Log, stderr), nil)
+	if err != nil {
+		return FirstKey{}, err
+	}
+	key, err := c.authn.Bootstrap(ctx)
+	if errs.Is(err, errs.Exists) {
+		err = ErrInitialized
+	}
+	if err = errors.Join(err, c.close()); err != nil {
+		return FirstKey{}, err
+	}
+	secret := string(key.Secret.Reveal())
+	return FirstKey{ID: key.ID, Secret: secret, Token: authn.Token(key.ID, secret), Account: cfg.Account, User: authn.Admin}, nil
+}
+
+// FsckReport is the outcome of Fsck. A store without problems is sound.
+type FsckReport struct {
+	Revision uint64   `json:"revision"`
+	Pairs    uint64   `json:"pairs"`
+	Problems []string `json:"problems"`
+}
+
+// Fsck checks the store that a configuration names while no server has it
+// open: its pages, that every record opens and is one, and that records which
+// refer to each other agree.
+func Fsck(ctx context.Context, cfg config.Config) (FsckReport, error) {
+	path := storePath(cfg.Data)
+	ring, err := openRing(ctx, cfg, path)
+	if err != nil {
+		// The check of the file itself may tell why the keyring does not open.
+		rep, ferr := fsck.Run(ctx, path, fsck.Config{})
+		if ferr != nil {
+			return FsckReport{}, errors.Join(err, ferr)
+		}
+		out := report(rep)
+		out.Problems = append(out.Problems, "the keyring does not open, so no record was read: "+err.Error())
+		return out, nil
+	}
+	rep, err := fsck.Run(ctx, path, fsck.Config{Cipher: ring, Rules: rules(), Refers: []fsck.Refer{secret.Refer(ring)}})
+	if err != nil {
+		return FsckReport{}, err
+	}
+	return report(rep), nil
+}
+
+func report(rep fsck.Report) FsckReport {
+	out := FsckReport{Revision: uint64(rep.Revision), Pairs: rep.Pairs, Problems: []string{}}
+	for _, f := range rep.Findings {
+		out.Problems = append(out.Problems, f.String())
+	}
+	return out
+}
+
+// rules describe every kind of record that a store may hold.
+func rules() []fsck.Rule {
+	all := [][]fsck.Rule{secret.Rules(), authn.Rules(), change.Rules(), {
+		{Kind: "audit-head", Shape: "ss", Decode: record.Check[audit.Head]},
+		{Kind: "keyring"}, // the keyring checks its own records when it opens
+	}}
+	var out []fsck.Rule
+	for _, r := range all {
+		out = append(out, r...)
+	}
+	return out
+}
+
+// openRing unseals the keyring of a store that stays as it is.
+func openRing(ctx context.Context, cfg config.Config, path string) (_ *keyring.Ring, err error) {
+	db, err := boltkv.Open(boltkv.Config{Path: path, ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	s, err := openSeal(cfg.Seal)
+	if err != nil {
+		return nil, fmt.Errorf("seal: %w", err)
+	}
+	return keyring.Open(ctx, kv.DB(db), s, keyring.Config{})
+}
