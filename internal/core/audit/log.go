@@ -188,7 +188,9 @@ func (l *Log) Append(ctx context.Context, r *Record) error {
 
 // AppendBatch writes records, in order and next to each other, as Append writes
 // one: they are with the kernel when it returns. On an error none of them is in
-// the log.
+// the log. One case is left: the disk took whole lines, failed, refused to cut
+// them off, and then the process died. The next Open finds those lines whole
+// and keeps them, so who offers records again after a start asks Contains.
 func (l *Log) AppendBatch(ctx context.Context, records []*Record) error {
 	if err := ctx.Err(); err != nil {
 		return errs.Wrap(errs.Canceled, err, "")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -155,4 +156,61 @@ func TestConcurrentAppends(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
+}
+
+func TestAppendBatch(t *testing.T) {
+	disk := newBadDisk()
+	cfg := testConfig(t.TempDir())
+	cfg.disk, cfg.CheckpointAfter = disk, time.Hour
+	l := mustOpen(t, cfg)
+	batch := func(from int) []*Record {
+		a, b, c := sample(from), sample(from+1), sample(from+2)
+		return []*Record{&a, &b, &c}
+	}
+	ctx := context.Background()
+	first := batch(1)
+	if err := l.AppendBatch(ctx, first); err != nil || first[0].Seq != 1 || first[2].Seq != 3 {
+		t.Fatalf("places %d to %d, %v", first[0].Seq, first[2].Seq, err)
+	}
+	if n := l.Synced(); n != 0 {
+		t.Errorf("synced %d before any fsync", n)
+	}
+	if err := l.AppendBatch(ctx, nil); err != nil {
+		t.Error(err)
+	}
+
+	// A write that breaks off after the first two lines leaves none of three.
+	disk.failWrites(900, syscall.ENOSPC)
+	second := batch(4)
+	wantUnwritable(t, l.AppendBatch(ctx, second))
+	if second[0].Seq != 0 || l.Stats().Seq != 3 {
+		t.Errorf("a failed batch has place %d, and the log %d records", second[0].Seq, l.Stats().Seq)
+	}
+	if err := l.Err(); err != nil {
+		t.Errorf("a failed write is tried again, and Err is %v", err)
+	}
+	disk.write.Store(nil)
+	if err := l.AppendSync(ctx, second); err != nil || second[0].Seq != 4 || l.Synced() != 6 {
+		t.Errorf("place %d, synced %d, %v", second[0].Seq, l.Synced(), err)
+	}
+	wantWhole(t, l, 6)
+}
+
+func TestErrWhileRefusing(t *testing.T) {
+	disk := newBadDisk()
+	cfg := testConfig(t.TempDir())
+	cfg.disk, cfg.MinFree = disk, 100
+	disk.space.Store(99)
+	l := mustOpen(t, cfg)
+	wantUnwritable(t, l.Err())
+	disk.space.Store(1000)
+	l.lookAtSpace()
+	if err := l.Err(); err != nil {
+		t.Error(err)
+	}
+	fill(t, l, 1, 1)
+	disk.sync.Store(true)
+	r := sample(2)
+	wantUnwritable(t, l.AppendSync(context.Background(), []*Record{&r}))
+	wantUnwritable(t, l.Err())
 }
