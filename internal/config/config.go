@@ -84,6 +84,11 @@ type Audit struct {
 	SegmentAge  Duration `yaml:"segment_age"`  // default 24h
 	WarnFree    Size     `yaml:"warn_free"`    // warn below this much free disk; default 512MiB
 	MinFree     Size     `yaml:"min_free"`     // refuse below this much; default 32MiB
+	// RetainFor and ExportDir, set together, move closed segments that are
+	// older to the folder: they are copied there, verified, and only then
+	// deleted here. Default: everything stays.
+	RetainFor Duration `yaml:"retain_for"`
+	ExportDir string   `yaml:"export_dir"`
 	// AcceptLoss opens a log that ends before what the store or the log itself
 	// knows, as after restoring the store from a backup. Set it once, then
 	// remove it.
@@ -176,7 +181,7 @@ func (c *Config) setDefaults(dir string) {
 			*v = filepath.Join(dir, *v)
 		}
 	}
-	for _, p := range []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Seal.Keyfile, &c.Seal.Passphrase.File, &c.Audit.Dir} {
+	for _, p := range []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Seal.Keyfile, &c.Seal.Passphrase.File, &c.Audit.Dir, &c.Audit.ExportDir} {
 		abs(p)
 	}
 	if c.Seal == (Seal{}) && c.Data != "" {
@@ -226,6 +231,10 @@ func (c *Config) check() error {
 		return refuse("log.level", "%q is not debug, info, warn or error", c.Log.Level)
 	case !slices.Contains([]string{"text", "json"}, c.Log.Format):
 		return refuse("log.format", "%q is not text or json", c.Log.Format)
+	case (c.Audit.RetainFor == 0) != (c.Audit.ExportDir == ""):
+		return refuse("audit", "retain_for and export_dir go together")
+	case c.Audit.RetainFor < 0:
+		return refuse("audit.retain_for", "it is negative")
 	case c.ShutdownTimeout < 0:
 		return refuse("shutdown_timeout", "it is negative")
 	case c.History.MinAge < 0:

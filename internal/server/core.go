@@ -153,12 +153,49 @@ func (c *core) run() {
 	for _, job := range []func(context.Context){
 		c.relay.Run,
 		c.secrets.Run,
+		c.retain,
 		func(ctx context.Context) {
 			c.authn.Run(ctx, func(err error) { c.logger.Error("storing when keys were used", "error", err) })
 		},
 	} {
 		c.jobs.Go(func() { job(ctx) })
 	}
+}
+
+// retainEvery is how often old segments of the audit log are looked for.
+const retainEvery = time.Hour
+
+// retain moves old segments of the audit log to the configured folder: copied,
+// verified there, and only then deleted here.
+func (c *core) retain(ctx context.Context) {
+	a := c.cfg.Audit
+	if a.ExportDir == "" {
+		return
+	}
+	tick := time.NewTicker(retainEvery)
+	defer tick.Stop()
+	for {
+		if err := c.exportLog(ctx, time.Now().Add(-time.Duration(a.RetainFor))); err != nil && ctx.Err() == nil {
+			c.logger.Error("moving old audit segments; they stay where they are", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (c *core) exportLog(ctx context.Context, before time.Time) error {
+	out, err := c.log.Export(ctx, before, c.cfg.Audit.ExportDir)
+	if err != nil || out.Segments == 0 {
+		return err
+	}
+	n, err := c.log.Prune(ctx, before, out.Proof)
+	if n > 0 {
+		c.logger.Info("moved audit segments", "segments", n, "to", c.cfg.Audit.ExportDir)
+	}
+	return err
 }
 
 // close ends the background work, then the log, then the store.

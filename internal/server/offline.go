@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"strconv"
+	"strings"
 
 	"countersign/internal/config"
 	"countersign/internal/core/authn"
@@ -110,4 +113,35 @@ func openRing(ctx context.Context, cfg config.Config, path string) (_ *keyring.R
 		return nil, fmt.Errorf("seal: %w", err)
 	}
 	return keyring.Open(ctx, kv.DB(db), s, keyring.Config{})
+}
+
+// AuditReport is the outcome of VerifyAudit.
+type AuditReport = audit.Report
+
+// VerifyAudit checks the audit log in a folder, with the public keys in a file
+// that the caller trusts, or else with those that lie beside the log. It needs
+// neither the store nor a key of it. head, when not empty, is a place "SEQ:HASH"
+// that was kept elsewhere and that the log must still hold.
+func VerifyAudit(ctx context.Context, dir, keyFile, head string, live bool) (AuditReport, error) {
+	keys, err := audit.ReadPublicKeys(dir)
+	if keyFile != "" {
+		var text []byte
+		if text, err = os.ReadFile(keyFile); err == nil {
+			keys, err = audit.ParsePublicKeys(text)
+		}
+	}
+	if err != nil {
+		return AuditReport{}, fmt.Errorf("reading the public key: %w", err)
+	}
+	opts := audit.Options{Live: live}
+	if head != "" {
+		seq, hash, ok := strings.Cut(head, ":")
+		if opts.Head.Seq, err = strconv.ParseUint(seq, 10, 64); err != nil || !ok {
+			return AuditReport{}, errors.New("the head is not SEQ:HASH, as audit verify prints it")
+		}
+		if err := opts.Head.Hash.UnmarshalText([]byte(hash)); err != nil {
+			return AuditReport{}, fmt.Errorf("the head's hash: %w", err)
+		}
+	}
+	return audit.Verify(ctx, dir, keys, opts)
 }
