@@ -21,6 +21,7 @@ import (
 	"countersign/internal/core/policy"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
+	"countersign/internal/name"
 )
 
 // Authorizer decides from the policies in the store as r sees it. It must
@@ -49,65 +50,113 @@ type Access struct {
 	Who    caller.Caller
 	Record *audit.Record // the function may set Version, Keys, Resource, Region
 
-	auth  Authorizer
-	asked bool
+	auth    Authorizer
+	asked   bool
+	refused bool // policy said no to something that was asked
 }
+
+// ResourcePolicy is the name under which the policy on a thing itself is
+// compiled, so that a decision of it can be told from others.
+const ResourcePolicy = "resource policy"
 
 // NewAccess prepares an operation on the state that r shows. Only package
 // change needs it.
 func NewAccess(r kv.Reader, auth Authorizer, who caller.Caller, rec *audit.Record) *Access {
 	rec.Decision = nil
+	rec.Account, rec.Principal.Account = who.Account, ""
 	return &Access{Reader: r, Who: who, Record: rec, auth: auth}
 }
 
 // Allow returns nil when policy allows req, whose Caller it fills in, and
 // otherwise an errs.Denied that carries the decision id and tells nothing of
-// the thing itself. The explanation goes into the record. A system caller is
-// allowed everything: only the server's own jobs are one.
+// the thing itself: message and code (the effect) are those that a caller would
+// get if it did not exist, as long as that would be a refusal too. The
+// explanation goes into the record. A system caller is allowed everything: only
+// the server's own jobs are one.
+//
+// An operation on a thing of another account belongs into the log of its owner
+// when it is allowed, and into the caller's when it is not. What the caller's
+// account can then read of the refusal is worded as if the thing did not exist.
 func (a *Access) Allow(req *policy.Request, resource *policy.Set) error {
 	a.asked = true
 	if a.Who.Kind == caller.System {
 		return nil // the server's own work, never a stranger's request
 	}
 	req.Caller = a.Who
+	foreign := req.Account != a.Who.Account
 	d, err := a.auth.Authorize(a.Reader, req, resource)
 	if err != nil {
 		return err
 	}
 	if d.Allowed {
+		if foreign {
+			a.Record.Account, a.Record.Principal.Account = req.Account, a.Who.Account
+		}
 		return nil
+	}
+	a.refused = true
+	blind := unseen(req)
+	told, err := a.auth.Authorize(a.Reader, blind, nil)
+	if err != nil {
+		return err
+	}
+	if told.Allowed { // what denies is of the thing, which the caller may know to exist
+		told = d
+	}
+	if foreign {
+		d, req = told, blind
+		a.Record.Account, a.Record.Principal.Account = a.Who.Account, ""
 	}
 	a.Record.Decision = &audit.Decision{
 		ID: a.Record.ID, Effect: d.Effect, Action: req.Op.Action(), Resource: req.Resource,
 		Policy: d.Policy, Statement: d.Statement, Missing: d.Missing,
 	}
-	return &errs.Error{Kind: errs.Denied, Decision: a.Record.ID, Code: d.Effect,
+	return &errs.Error{Kind: errs.Denied, Decision: a.Record.ID, Code: told.Effect,
 		Msg: a.Who.ARN() + " is not authorized to perform " + req.Op.Action() + " (decision " + a.Record.ID + ")"}
 }
 
-// Asked reports whether Allow was called.
-func (a *Access) Asked() bool { return a.asked }
+// unseen is the same question about something that does not exist.
+func unseen(req *policy.Request) *policy.Request {
+	u := *req
+	u.Tags = nil
+	if base, _, ok := name.CutSuffix(u.Resource); ok {
+		u.Resource = base + "-" + name.UnknownSuffix
+	}
+	return &u
+}
+
+// Complete tells whether an operation that came to a result may have one: it
+// asked policy, and took no for an answer. Anything else is a defect.
+func (a *Access) Complete(op policy.Op) error {
+	switch {
+	case !a.asked:
+		return errs.New(errs.Internal, "%s did not ask policy", op)
+	case a.refused:
+		return errs.New(errs.Internal, "%s went on after a refusal", op)
+	}
+	return nil
+}
 
 // View runs f over a snapshot as operation op on the resource of that name.
 func (g *Gate) View(ctx context.Context, who caller.Caller, op policy.Op, resource string, f func(*Access) error) error {
 	rec := NewRecord(who, op, resource)
 	err := g.DB.View(ctx, func(r kv.Reader) error {
 		a := NewAccess(r, g.Auth, who, &rec)
-		err := f(a)
-		if err == nil && !a.asked {
-			return errs.New(errs.Internal, "%s did not ask policy", op)
+		if err := f(a); err != nil {
+			return err
 		}
-		return err
+		return a.Complete(op)
 	})
 	return g.Finish(ctx, &rec, err)
 }
 
 // Finish writes the record of an operation that ended in err, which it returns
-// unless the record could not be written.
+// unless the record could not be written. Who goes away early does not escape
+// the record: it is written even when ctx has ended.
 func (g *Gate) Finish(ctx context.Context, rec *audit.Record, err error) error {
 	err = Classify(err)
 	Close(rec, err)
-	if logErr := g.Log.Append(ctx, rec); logErr != nil {
+	if logErr := g.Log.Append(context.WithoutCancel(ctx), rec); logErr != nil {
 		return &errs.Error{Kind: errs.Unavailable, Code: "audit-unwritable",
 			Msg: "the audit log cannot be written, so nothing is answered", Err: logErr}
 	}
@@ -142,6 +191,10 @@ func Close(rec *audit.Record, err error) {
 	}
 }
 
+// CodeUnknown is the code of an Internal error after which nobody can say
+// whether a change was made.
+const CodeUnknown = "outcome-unknown"
+
 // Classify gives the store's own errors their kind, so that a full disk or a
 // transaction over the limits is told from a defect.
 func Classify(err error) error {
@@ -149,6 +202,8 @@ func Classify(err error) error {
 	switch {
 	case err == nil || errors.As(err, &known):
 		return err
+	case errors.Is(err, kv.ErrUnknown):
+		return &errs.Error{Kind: errs.Internal, Code: CodeUnknown, Msg: "it is not known whether the change was made", Err: err}
 	case errors.Is(err, kv.ErrNoSpace):
 		return &errs.Error{Kind: errs.Unavailable, Code: "store-full", Msg: "the store's disk is full, nothing was changed", Err: err}
 	case errors.Is(err, kv.ErrClosed), errors.Is(err, kv.ErrReadOnly):
