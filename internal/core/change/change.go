@@ -18,6 +18,7 @@ package change
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"countersign/internal/caller"
@@ -25,7 +26,6 @@ import (
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
-	"countersign/internal/errs"
 	"countersign/internal/kv"
 	"countersign/internal/name"
 )
@@ -127,8 +127,9 @@ type Config struct {
 func New(c Config) *Service { return &Service{gate: c.Gate, relay: c.Relay} }
 
 // Submit authorizes, decides and applies one write. On an error nothing was
-// changed, but for errs.Canceled and errs.Internal, after which the outcome is
-// unknown and the write may be repeated.
+// changed, but for an errs.Internal with gate.CodeUnknown: then nobody can say,
+// and the write may be repeated. When it did happen after all, its own record
+// follows, beside the one of the failure.
 func (s *Service) Submit(ctx context.Context, who caller.Caller, req Request) (Result, error) {
 	target, op := req.Edit.Target(), req.Edit.Operation()
 	rec := gate.NewRecord(who, op, target.Name)
@@ -140,6 +141,10 @@ func (s *Service) Submit(ctx context.Context, who caller.Caller, req Request) (R
 		return res, nil
 	}
 	rec.Version, rec.Keys, rec.Change = 0, nil, ""
+	if errors.Is(err, kv.ErrUnknown) {
+		// The commit may be there after all, and its own record with it.
+		rec.ID = audit.NewID(rec.Time)
+	}
 	return Result{}, s.gate.Finish(ctx, &rec, err)
 }
 
@@ -153,14 +158,15 @@ func (s *Service) submit(ctx context.Context, who caller.Caller, req Request, re
 	target, now := req.Edit.Target(), time.Now()
 	id := audit.NewID(now)
 	var res Result
+	s.relay.expect(rec.ID)
 	_, err := s.gate.DB.Update(ctx, func(txn kv.Txn) error {
 		res = Result{Status: Applied}
 		a := gate.NewAccess(txn, s.gate.Auth, who, rec)
 		if err := req.Edit.Allow(a); err != nil {
 			return err
 		}
-		if !a.Asked() {
-			return errs.New(errs.Internal, "%s did not ask policy", req.Edit.Operation())
+		if err := a.Complete(req.Edit.Operation()); err != nil {
+			return err
 		}
 		tx := &Tx{Txn: txn, Now: now, Who: who, audit: rec, Change: &Record{
 			ID: id, Noun: target.Noun, Region: target.Region, Name: target.Name,
@@ -182,6 +188,7 @@ func (s *Service) submit(ctx context.Context, who caller.Caller, req Request, re
 		return putOutbox(tx, rec)
 	})
 	if err != nil {
+		s.relay.forget(rec.ID)
 		return Result{}, gate.Classify(err)
 	}
 	s.relay.offer(*rec)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,11 +49,13 @@ type Relay struct {
 	backlog int
 	logger  *slog.Logger
 
-	mu      sync.Mutex
-	queue   []audit.Record      // committed, not yet in the log
-	known   map[string]struct{} // in the queue or in the log, entry not yet dropped
-	drained chan struct{}       // closed and replaced whenever the queue was emptied
-	failed  error               // why the last attempt failed
+	mu       sync.Mutex
+	queue    []audit.Record      // committed, not yet in the log
+	known    map[string]struct{} // in the queue or in the log, entry not yet dropped
+	underway map[string]struct{} // being written: handed over soon, if at all
+	passed   uint64              // how many left the queue for the log
+	moved    chan struct{}       // closed and replaced whenever some did
+	failed   error               // why the last attempt failed
 
 	awake chan struct{}
 }
@@ -76,7 +79,7 @@ func NewRelay(c RelayConfig) *Relay {
 		c.Logger = slog.Default()
 	}
 	return &Relay{db: c.DB, log: c.Log, backlog: c.Backlog, logger: c.Logger,
-		known: map[string]struct{}{}, drained: make(chan struct{}), awake: make(chan struct{}, 1)}
+		known: map[string]struct{}{}, underway: map[string]struct{}{}, moved: make(chan struct{}), awake: make(chan struct{}, 1)}
 }
 
 func outboxKey(id string) kv.Key { return kv.K("sys", "outbox", id) }
@@ -88,8 +91,11 @@ func (r *Relay) ready() error {
 	err := r.log.Err()
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if err == nil {
+		err = r.failed
+	}
 	if err == nil && len(r.queue) >= r.backlog {
-		err = fmt.Errorf("%d records wait for the log: %w", len(r.queue), r.failed)
+		err = fmt.Errorf("%d records wait for the log", len(r.queue))
 	}
 	if err != nil {
 		return &errs.Error{Kind: errs.Unavailable, Code: "audit-unwritable",
@@ -98,9 +104,25 @@ func (r *Relay) ready() error {
 	return nil
 }
 
+// expect says that a record is about to be committed, and that offer or forget
+// will follow: until then its entry is not taken for one that was left behind.
+func (r *Relay) expect(id string) {
+	r.mu.Lock()
+	r.underway[id] = struct{}{}
+	r.mu.Unlock()
+}
+
+// forget says that no hand-over will follow.
+func (r *Relay) forget(id string) {
+	r.mu.Lock()
+	delete(r.underway, id)
+	r.mu.Unlock()
+}
+
 // offer hands over the record of a commit.
 func (r *Relay) offer(rec audit.Record) {
 	r.mu.Lock()
+	delete(r.underway, rec.ID)
 	if _, seen := r.known[rec.ID]; !seen {
 		r.known[rec.ID] = struct{}{}
 		r.queue = append(r.queue, rec)
@@ -115,7 +137,7 @@ func (r *Relay) offer(rec audit.Record) {
 // Recover takes over what an earlier process left in the outbox. It must
 // return before the first write.
 func (r *Relay) Recover(ctx context.Context) error {
-	left, err := r.entries(ctx, time.Now().Add(time.Hour))
+	left, err := r.entries(ctx, time.Time{}) // also those of a clock that was ahead
 	if err != nil || len(left) == 0 {
 		return err
 	}
@@ -138,12 +160,15 @@ func (r *Relay) Recover(ctx context.Context) error {
 	return nil
 }
 
-// entries returns the outbox's records whose id is older than before.
+// entries returns the outbox's records whose id is older than before, or all
+// when that is zero.
 func (r *Relay) entries(ctx context.Context, before time.Time) (recs []audit.Record, err error) {
 	err = r.db.View(ctx, func(rd kv.Reader) error {
 		recs = nil
 		rng := kv.Prefix(kv.K("sys", "outbox"))
-		rng.End = outboxKey(audit.NewID(before))
+		if !before.IsZero() {
+			rng.End = outboxKey(audit.NewID(before))
+		}
 		for e, err := range record.Scan[audit.Record](rd, rng) {
 			if err != nil {
 				return err
@@ -213,25 +238,23 @@ type relayed struct {
 func (r *Relay) push(ctx context.Context, written []relayed) []relayed {
 	for {
 		r.mu.Lock()
-		n := min(len(r.queue), relayAtOnce)
-		batch := make([]*audit.Record, n)
-		for i := range batch {
-			batch[i] = &r.queue[i]
-		}
-		if n == 0 {
-			close(r.drained)
-			r.drained = make(chan struct{})
-			r.queue = nil
-			r.mu.Unlock()
+		some := slices.Clone(r.queue[:min(len(r.queue), relayAtOnce)]) // the queue itself may move meanwhile
+		r.mu.Unlock()
+		if len(some) == 0 {
 			return written
 		}
-		r.mu.Unlock()
-
+		batch := make([]*audit.Record, len(some))
+		for i := range batch {
+			batch[i] = &some[i]
+		}
 		err := r.log.AppendBatch(ctx, batch)
+		if err != nil && ctx.Err() != nil {
+			return written // Run ends, and tries once more
+		}
 		r.mu.Lock()
 		if err != nil {
 			if r.failed == nil {
-				r.logger.Error("audit records of writes cannot be appended; writes will be refused", "error", err)
+				r.logger.Error("audit records of writes cannot be appended; writes are refused", "error", err)
 			}
 			r.failed = err
 			r.mu.Unlock()
@@ -240,7 +263,13 @@ func (r *Relay) push(ctx context.Context, written []relayed) []relayed {
 		for _, rec := range batch {
 			written = append(written, relayed{rec.ID, rec.Seq})
 		}
-		r.queue, r.failed = r.queue[n:], nil
+		r.failed = nil
+		r.passed += uint64(len(some))
+		if r.queue = r.queue[len(some):]; len(r.queue) == 0 {
+			r.queue = nil
+		}
+		close(r.moved)
+		r.moved = make(chan struct{})
 		r.mu.Unlock()
 	}
 }
@@ -286,28 +315,38 @@ func (r *Relay) sweep(ctx context.Context) {
 		return
 	}
 	for _, rec := range left {
-		r.offer(rec)
+		r.mu.Lock()
+		_, underway := r.underway[rec.ID]
+		r.mu.Unlock()
+		if !underway {
+			r.offer(rec)
+		}
 	}
 }
 
-// Flush waits until every record handed over so far is in the log, so that a
-// query sees the writes before it.
+// Flush waits until every record handed over before it is in the log, so that
+// a query sees the writes before it. It does not wait for those that come
+// meanwhile.
 func (r *Relay) Flush(ctx context.Context) error {
 	r.mu.Lock()
-	done, waiting := r.drained, len(r.queue) > 0
+	until := r.passed + uint64(len(r.queue))
 	r.mu.Unlock()
-	if !waiting {
-		return nil
-	}
 	select {
 	case r.awake <- struct{}{}:
 	default:
 	}
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return errs.Wrap(errs.Unavailable, ctx.Err(), "the audit log does not take records")
+	for {
+		r.mu.Lock()
+		reached, moved := r.passed >= until, r.moved
+		r.mu.Unlock()
+		if reached {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return errs.Wrap(errs.Unavailable, ctx.Err(), "the audit log does not take records")
+		}
 	}
 }
 
