@@ -44,7 +44,11 @@ func (s *Service) Create(ctx context.Context, who caller.Caller, req CreateReque
 	if err != nil {
 		return Written{}, s.refuse(ctx, who, policy.CreateSecret, req.Name, err)
 	}
-	return s.run(ctx, who, req.Reason, e, &e.edit)
+	out, err := s.run(ctx, who, req.Reason, e, &e.edit)
+	if req.ForceReplicas {
+		s.wakePurge()
+	}
+	return out, err
 }
 
 func (e *createEdit) prepare() (err error) {
@@ -64,6 +68,7 @@ func (e *createEdit) prepare() (err error) {
 	if e.replicas, err = e.s.newReplicas(e.who.Region, r.Replicas, r.ForceReplicas); err != nil {
 		return err
 	}
+	e.replicas.edit = edit{s: e.s, op: policy.Replicate, who: e.who, id: e.id}
 	if r.Value != nil {
 		if err := name.Token("ClientRequestToken", r.VersionID); err != nil {
 			return err

@@ -1,7 +1,9 @@
 package secret
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"time"
 
 	"countersign/internal/caller"
@@ -65,35 +67,48 @@ type due struct {
 }
 
 // Purge deletes for good every secret whose time has come, and what is left of
-// those that were deleted at once.
+// those that were deleted at once. What cannot be deleted does not keep the rest
+// from it: Purge goes on, and returns the first of the errors.
 func (s *Service) Purge(ctx context.Context) error {
-	now := time.Now()
+	var first error
+	from := kv.K("sys", "due", "purge")
 	for {
-		var next *due
-		err := s.gate.DB.View(ctx, func(r kv.Reader) error {
-			next = nil
-			rng := kv.Prefix(kv.K("sys", "due", "purge"))
-			rng.End = kv.K("sys", "due", "purge").Num(uint64(micros(now)) + 1)
-			for p, err := range r.Scan(rng) {
-				if err != nil {
-					return err
-				}
-				strs, nums, err := kv.Key(p.Key).Parts("sssnssss")
-				if err != nil {
-					return err
-				}
-				next = &due{at: int64(nums[0]), n: name.Secret{Account: strs[3], Region: strs[4], Name: strs[5]}, suffix: strs[6]}
-				return nil
-			}
-			return nil
-		})
+		now := time.Now()
+		next, err := s.nextDue(ctx, from, now)
 		if err != nil || next == nil {
-			return err
+			return cmp.Or(first, err)
 		}
 		if err := s.purge(ctx, *next, now); err != nil {
-			return err
+			if ctx.Err() != nil || errs.Is(err, errs.Unavailable) {
+				return err
+			}
+			if first == nil {
+				first = fmt.Errorf("purging secret %q: %w", next.n.Name, err)
+			}
+			from = append(purgeKey(next.n, next.suffix, next.at), 0)
 		}
 	}
+}
+
+// nextDue is the first entry from a place on that is due, or nil.
+func (s *Service) nextDue(ctx context.Context, from kv.Key, now time.Time) (next *due, err error) {
+	err = s.gate.DB.View(ctx, func(r kv.Reader) error {
+		next = nil
+		rng := kv.Range{Start: from, End: kv.K("sys", "due", "purge").Num(uint64(micros(now)) + 1)}
+		for p, err := range r.Scan(rng) {
+			if err != nil {
+				return err
+			}
+			strs, nums, err := kv.Key(p.Key).Parts("sssnssss")
+			if err != nil {
+				return err
+			}
+			next = &due{at: int64(nums[0]), n: name.Secret{Account: strs[3], Region: strs[4], Name: strs[5]}, suffix: strs[6]}
+			return nil
+		}
+		return nil
+	})
+	return next, err
 }
 
 // purgedAtOnce is how many versions one transaction deletes: four keys each.

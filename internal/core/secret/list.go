@@ -87,6 +87,14 @@ func (s *Service) List(ctx context.Context, who caller.Caller, req ListRequest) 
 	return out, nil
 }
 
+// pageLimit is the size of a page that a request asks for.
+func pageLimit(n int) int {
+	if n <= 0 {
+		return 100
+	}
+	return n
+}
+
 // anything is the question about an operation on no single secret.
 func anything(op policy.Op, who caller.Caller) *policy.Request {
 	return &policy.Request{Op: op, Resource: policy.AnyResource, Account: who.Account}
@@ -99,10 +107,7 @@ type spot struct {
 }
 
 func (s *Service) list(a *gate.Access, req ListRequest, purpose string) (Page, error) {
-	limit := req.Max
-	if limit == 0 {
-		limit = 100
-	}
+	limit := pageLimit(req.Max)
 	account, region := a.Who.Account, a.Who.Region
 	scope := pageScope(purpose, account, region, req.Filters, req.Deleted, req.Sort, req.Desc)
 	after, err := s.openToken(account, scope, req.Token)

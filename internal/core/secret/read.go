@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -266,10 +267,7 @@ func (s *Service) ListVersions(ctx context.Context, who caller.Caller, req Versi
 
 func (s *Service) listVersions(r kv.Reader, f *found, req VersionsRequest) (Versions, error) {
 	out := Versions{ARN: f.arn(), Name: f.Name}
-	limit := req.Max
-	if limit == 0 {
-		limit = 100
-	}
+	limit := pageLimit(req.Max)
 	scope := pageScope("versions", f.home, f.head.Suffix, req.Unlabeled)
 	before, err := s.openToken(f.Account, scope, req.Token)
 	if err != nil {
@@ -314,6 +312,9 @@ func (s *Service) listVersions(r kv.Reader, f *found, req VersionsRequest) (Vers
 	return out, nil
 }
 
+// MaxBatch is how many secrets one batch reads, and the default of a page.
+const MaxBatch = 20
+
 // BatchRequest asks for the current values of up to 20 secrets by their ids,
 // or for a page of those that filters select.
 type BatchRequest struct {
@@ -336,19 +337,24 @@ type Batch struct {
 	Token    string
 }
 
-// BatchReadValue reads several secrets. Each is authorized and audited as a
+// BatchReadValue reads several secrets. Filters need the permission to list
+// secrets too, since names come of them. Each is authorized and audited as a
 // ReadValue of its own, beside the batch itself.
 func (s *Service) BatchReadValue(ctx context.Context, who caller.Caller, req BatchRequest) (Batch, error) {
 	var out Batch
-	ids := req.IDs
+	var ids []name.SecretID
 	err := s.gate.View(ctx, who, policy.BatchReadValue, "", func(a *gate.Access) error {
+		out, ids = Batch{}, slices.Clone(req.IDs)
 		if err := a.Allow(anything(policy.BatchReadValue, who), nil); err != nil {
 			return err
 		}
 		if len(req.Filters) == 0 {
 			return nil
 		}
-		page, err := s.list(a, ListRequest{Filters: req.Filters, Max: req.Max, Token: req.Token}, "batch")
+		if err := a.Allow(anything(policy.ListSecrets, who), nil); err != nil {
+			return err
+		}
+		page, err := s.list(a, ListRequest{Filters: req.Filters, Max: cmp.Or(req.Max, MaxBatch), Token: req.Token}, "batch")
 		if err != nil {
 			return err
 		}

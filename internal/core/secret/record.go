@@ -97,6 +97,7 @@ type version struct {
 	Keys    map[string][]byte `cbor:"9,keyasint,omitempty"` // of a JSON object, fingerprint of each key's value
 	Change  string            `cbor:"10,keyasint,omitempty"`
 	Author  string            `cbor:"11,keyasint,omitempty"`
+	Given   []byte            `cbor:"12,keyasint,omitempty"` // fingerprint of what the author gave, when it was merged
 }
 
 // Keys of the records. A secret's versions hang on its suffix, so that a name

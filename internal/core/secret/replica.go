@@ -111,11 +111,17 @@ func (e *replicaEdit) apply(tx *change.Tx, f *found) error {
 		if err != nil {
 			return err
 		}
+		leftover, err := hasVersions(tx, n, f.head.Suffix)
+		if err != nil {
+			return err
+		}
 		r.Status, r.Message = InSync, ""
 		ours := there != nil && there.Primary == f.Region && there.Suffix == f.head.Suffix
 		switch {
+		case leftover && there == nil:
+			r.Status, r.Message = ReplicaFailed, "Replication failed: an earlier copy of secret "+f.Name+" in region "+r.Region+" is still being deleted."
 		case there == nil || ours:
-		case e.force && len(there.Replicas) == 0:
+		case e.force && len(there.Replicas) == 0 && !leftover:
 			if err := e.overwrite(tx, n, there); err != nil {
 				return err
 			}
@@ -141,6 +147,16 @@ func (e *replicaEdit) apply(tx *change.Tx, f *found) error {
 		}
 	}
 	return nil
+}
+
+// hasVersions tells whether versions of a secret are there, with or without its
+// head. A promoted replica keeps its primary's suffix, so a new replica must not
+// take its place before the purge of its versions.
+func hasVersions(r kv.Reader, n name.Secret, suffix string) (bool, error) {
+	for _, err := range r.Scan(kv.Prefix(kv.K(n.Account, "version", n.Region, n.Name, suffix))) {
+		return err == nil, err
+	}
+	return false, nil
 }
 
 // overwrite deletes what stands under the name in the replica's region.
@@ -199,6 +215,7 @@ func dropReplica(tx kv.Txn, n name.Secret, suffix string) error {
 type promoteEdit struct {
 	edit
 	dataKey []byte
+	failed  error // why there is no data key; told only once policy allowed to
 }
 
 // Promote makes the replica in the request's region a secret of its own, with
@@ -207,10 +224,7 @@ type promoteEdit struct {
 // for one transaction.
 func (s *Service) Promote(ctx context.Context, who caller.Caller, id name.SecretID, reason string) (Written, error) {
 	key, err := s.vault.NewDataKey(account(who, id))
-	if err != nil {
-		return Written{}, s.refuse(ctx, who, policy.PromoteReplica, id.Name, err)
-	}
-	e := &promoteEdit{edit{s: s, op: policy.PromoteReplica, who: who, id: id}, key}
+	e := &promoteEdit{edit{s: s, op: policy.PromoteReplica, who: who, id: id}, key, err}
 	return s.run(ctx, who, reason, e, &e.edit)
 }
 
@@ -221,6 +235,9 @@ func (e *promoteEdit) Apply(tx *change.Tx) error {
 	}
 	if f.replica == nil {
 		return errs.Coded(errs.Precondition, CodeNotReplica, "the secret is not a replica")
+	}
+	if e.failed != nil {
+		return e.failed
 	}
 	e.out.ARN, e.out.Name = f.arn(), f.Name
 	primary := f.head

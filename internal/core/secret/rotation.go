@@ -45,6 +45,9 @@ func (s *Service) Rotate(ctx context.Context, who caller.Caller, req RotateReque
 	return s.run(ctx, who, req.Reason, e, &e.edit)
 }
 
+// maxExternal bounds the metadata of a managed external rotation.
+const maxExternal = 50
+
 func (r *RotateRequest) check() error {
 	if err := name.Token("ClientRequestToken", r.VersionID); err != nil {
 		return err
@@ -54,6 +57,14 @@ func (r *RotateRequest) check() error {
 	}
 	if err := name.Text("ExternalSecretRotationRoleArn", r.Role, 2048); err != nil {
 		return err
+	}
+	if len(r.External) > maxExternal {
+		return errs.InvalidField("ExternalSecretRotationMetadata", "at most %d members", maxExternal)
+	}
+	for k, v := range r.External {
+		if err := name.Text("ExternalSecretRotationMetadata", k+v, 2048); err != nil {
+			return err
+		}
 	}
 	refuse := func(field, msg string) error {
 		return &errs.Error{Kind: errs.Invalid, Code: CodeSchedule, Field: field, Msg: msg}

@@ -118,10 +118,11 @@ func (e *putEdit) again(tx *change.Tx, number uint64) error {
 				h.attach(l, labelled{Number: number, ID: v.ID, Created: v.Created, Binary: v.Binary})
 			}
 		}
+		base := h.Labels[name.Current].Number
 		if err := e.storeVersion(tx, number, v, e.value, e.req.Labels); err != nil {
 			return err
 		}
-		tx.Wrote(h.Labels[name.Current].Number, number, nil)
+		tx.Wrote(base, number, nil)
 		return e.save(tx)
 	case e.value.same(v):
 		tx.NothingToDo()
@@ -167,7 +168,9 @@ func (e *putEdit) onto(tx *change.Tx) (printed, error) {
 	if !ok {
 		return printed{}, conflict(quoteKeys(keys))
 	}
-	return e.s.print(e.f.Account, Input{Data: sensitive.New(merged)})
+	p, err := e.s.print(e.f.Account, Input{Data: sensitive.New(merged)})
+	p.given = e.value.print
+	return p, err
 }
 
 // UpdateRequest asks for new metadata, a new current version, or both. Nil

@@ -87,6 +87,7 @@ type printed struct {
 	Input
 	print []byte
 	keys  map[string][]byte
+	given []byte // fingerprint of the value that this one was merged from
 }
 
 func (s *Service) print(account string, in Input) (printed, error) {
@@ -103,9 +104,10 @@ func (s *Service) print(account string, in Input) (printed, error) {
 	return p, nil
 }
 
-// same reports whether a version holds exactly this value.
+// same reports whether a version holds exactly this value, or was merged from
+// it: then this is the same call once more.
 func (p printed) same(v version) bool {
-	return !v.Empty && v.Binary == p.Binary && bytes.Equal(v.Print, p.print)
+	return !v.Empty && v.Binary == p.Binary && (bytes.Equal(v.Print, p.print) || v.Given != nil && bytes.Equal(v.Given, p.print))
 }
 
 // putVersion writes a new version and its labels into the head, which it does
@@ -115,7 +117,7 @@ func (e *edit) putVersion(tx *change.Tx, id string, p printed, labels []string) 
 	base := h.Labels[name.Current].Number
 	number := h.Last + 1
 	v := version{ID: id, Created: micros(tx.Now), State: Enabled, KMSKey: h.KMSKey, Size: p.Data.Len(), Binary: p.Binary,
-		Print: p.print, Keys: p.keys, Change: tx.Change.ID, Author: e.who.ARN()}
+		Print: p.print, Keys: p.keys, Given: p.given, Change: tx.Change.ID, Author: e.who.ARN()}
 	var differ []string
 	if p.keys != nil {
 		var err error
