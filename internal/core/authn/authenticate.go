@@ -63,7 +63,6 @@ func (s *Service) Lookup(ctx context.Context, id string, now time.Time) (Credent
 	if !current {
 		s.keys.put(id, cred)
 	}
-	s.used.note(cred.account, id, now)
 	return Credential{Secret: cred.secret, Generation: cred.generation, Caller: cred.who}, nil
 }
 

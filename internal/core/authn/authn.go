@@ -49,7 +49,7 @@ const (
 // Limits on what one principal or group can hold.
 const (
 	MaxKeys     = 20
-	MaxGroups   = 50
+	MaxGroups   = 32 // with MaxKeys, what one transaction can delete with a principal
 	MaxPolicies = 20
 	MaxPolicy   = 20480 // bytes of one policy
 )
@@ -76,7 +76,6 @@ type Service struct {
 	vault   Vault
 	home    string
 	keys    cache[string, *credential]
-	used    usedKeys
 }
 
 // New returns a Service. The Authorizer is the one in the gate: they share
@@ -167,7 +166,14 @@ type edit struct {
 	target   change.Target
 	resource string // ARN
 	extra    []policy.Pair
+	also     []question // what else has to be allowed
 	do       func(tx *change.Tx) error
+}
+
+// question is a further operation on the same resource that an edit amounts to.
+type question struct {
+	op    policy.Op
+	extra []policy.Pair
 }
 
 func (e *edit) Target() change.Target { return e.target }
@@ -180,7 +186,12 @@ func (e *edit) Apply(tx *change.Tx) error {
 }
 
 func (e *edit) Allow(a *gate.Access) error {
-	return a.Allow(&policy.Request{Op: e.op, Resource: e.resource, Account: e.target.Account, Extra: e.extra}, nil)
+	for _, q := range append([]question{{e.op, e.extra}}, e.also...) {
+		if err := a.Allow(&policy.Request{Op: q.op, Resource: e.resource, Account: e.target.Account, Extra: q.extra}, nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // submit validates a name and runs a write on the caller's own account.

@@ -15,6 +15,7 @@ import (
 // value is ready.
 type Authorizer struct {
 	sets cache[setKey, *sets]
+	used usedKeys
 }
 
 type setKey struct{ account, name, key string }
@@ -27,9 +28,13 @@ type sets struct {
 }
 
 // Authorize evaluates the caller's policies and the resource's own. Where the
-// access key carries policies, they must allow too.
+// access key carries policies, they must allow too. The key counts as used: who
+// gets here has proved that it holds it.
 func (a *Authorizer) Authorize(r kv.Reader, req *policy.Request, resource *policy.Set) (policy.Decision, error) {
 	who := &req.Caller
+	if who.KeyID != "" && !who.Time.IsZero() {
+		a.used.note(who.Account, who.KeyID, who.Time)
+	}
 	g, err := generation(r, who.Account)
 	if err != nil {
 		return policy.Decision{}, err

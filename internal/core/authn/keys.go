@@ -23,7 +23,7 @@ type KeyInfo struct {
 	Description string    `json:"description,omitempty"`
 	Created     time.Time `json:"created"`
 	Expires     time.Time `json:"expires,omitzero"`
-	LastUsed    time.Time `json:"last_used,omitzero"` // to about half a minute
+	LastUsed    time.Time `json:"last_used,omitzero"` // of an authenticated request, to about half a minute
 }
 
 // NewKey is a key with its secret, which is shown this once.

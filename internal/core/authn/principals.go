@@ -43,7 +43,8 @@ type CreateUserRequest struct {
 	Tags    map[string]string
 }
 
-// CreateUser makes a principal without any permission.
+// CreateUser makes a principal without any policy. Tags need the permission to
+// tag too, since policies may refer to them.
 func (s *Service) CreateUser(ctx context.Context, who caller.Caller, req CreateUserRequest) (Principal, error) {
 	p := principal{Kind: caller.User, Tags: req.Tags}
 	if req.Machine {
@@ -60,6 +61,9 @@ func (s *Service) CreateUser(ctx context.Context, who caller.Caller, req CreateU
 		return record.Put(tx, principalKey(who.Account, req.Name), p)
 	})
 	e.extra = tagPairs(req.Tags)
+	if len(req.Tags) > 0 {
+		e.also = []question{{policy.TagUser, e.extra}}
+	}
 	if err := s.submit(ctx, who, e); err != nil {
 		return Principal{}, err
 	}
@@ -96,56 +100,55 @@ type UpdateUserRequest struct {
 	Untag    []string
 }
 
-// UpdateUser disables or enables a principal, or changes its tags. Each needs
-// its own permission, since policies may refer to tags.
+// UpdateUser disables or enables a principal, or changes its tags, all at once
+// or nothing. Each needs its own permission, since policies may refer to tags.
 func (s *Service) UpdateUser(ctx context.Context, who caller.Caller, req UpdateUserRequest) (Principal, error) {
 	var p principal
-	run := func(op policy.Op, extra []policy.Pair, alter func() error) error {
-		e := s.principalEdit(who, op, req.Name, func(tx *change.Tx) (err error) {
-			if p, err = must[principal](tx, principalKey(who.Account, req.Name), "user"); err != nil {
-				return err
-			}
-			if err := alter(); err != nil {
-				return err
-			}
-			return record.Put(tx, principalKey(who.Account, req.Name), p)
-		})
-		e.extra = extra
-		return s.submit(ctx, who, e)
-	}
-	if len(req.SetTags) > 0 {
-		err := run(policy.TagUser, tagPairs(req.SetTags), func() error {
-			if p.Tags == nil {
-				p.Tags = map[string]string{}
-			}
-			maps.Copy(p.Tags, req.SetTags)
-			return checkTags(p.Tags)
-		})
-		if err != nil {
-			return Principal{}, err
+	e := s.principalEdit(who, policy.UpdateUser, req.Name, func(tx *change.Tx) (err error) {
+		if p, err = must[principal](tx, principalKey(who.Account, req.Name), "user"); err != nil {
+			return err
 		}
-	}
-	if len(req.Untag) > 0 {
-		err := run(policy.UntagUser, nil, func() error {
-			maps.DeleteFunc(p.Tags, func(k, _ string) bool { return slices.Contains(req.Untag, k) })
-			return nil
-		})
-		if err != nil {
-			return Principal{}, err
+		if err := req.alter(&p); err != nil {
+			return err
 		}
-	}
-	if req.Disabled != nil || len(req.SetTags)+len(req.Untag) == 0 {
-		err := run(policy.UpdateUser, nil, func() error {
-			if req.Disabled != nil {
-				p.Disabled = *req.Disabled
-			}
-			return nil
-		})
-		if err != nil {
-			return Principal{}, err
-		}
+		return record.Put(tx, principalKey(who.Account, req.Name), p)
+	})
+	asks := req.asks()
+	e.op, e.extra, e.also = asks[0].op, asks[0].extra, asks[1:]
+	if err := s.submit(ctx, who, e); err != nil {
+		return Principal{}, err
 	}
 	return show(who.Account, req.Name, p), nil
+}
+
+// asks are the operations that a request amounts to, one at least.
+func (req *UpdateUserRequest) asks() (qs []question) {
+	if len(req.SetTags) > 0 {
+		qs = append(qs, question{policy.TagUser, tagPairs(req.SetTags)})
+	}
+	if len(req.Untag) > 0 {
+		q := question{op: policy.UntagUser}
+		for _, k := range req.Untag {
+			q.extra = append(q.extra, policy.Pair{Key: policy.KeyTagKeys, Value: k})
+		}
+		qs = append(qs, q)
+	}
+	if req.Disabled != nil || len(qs) == 0 {
+		qs = append(qs, question{op: policy.UpdateUser})
+	}
+	return qs
+}
+
+func (req *UpdateUserRequest) alter(p *principal) error {
+	if p.Tags == nil {
+		p.Tags = map[string]string{}
+	}
+	maps.Copy(p.Tags, req.SetTags)
+	maps.DeleteFunc(p.Tags, func(k, _ string) bool { return slices.Contains(req.Untag, k) })
+	if req.Disabled != nil {
+		p.Disabled = *req.Disabled
+	}
+	return checkTags(p.Tags)
 }
 
 // DeleteUser removes a principal with its keys and memberships.
