@@ -17,23 +17,35 @@ import (
 const Redacted = "[redacted]"
 
 // Bytes is a secret byte string. The zero value is empty.
-type Bytes struct{ b []byte }
+//
+// The bytes are behind a pointer because fmt does not call the methods of a
+// value in an unexported field of some other struct: it prints what is in it,
+// which is then an address.
+type Bytes struct {
+	_ [0]func() // not comparable with ==, which would not be constant-time
+	b *[]byte
+}
 
 // New takes ownership of b: the caller must not change it afterwards.
-func New(b []byte) Bytes { return Bytes{b} }
+func New(b []byte) Bytes { return Bytes{b: &b} }
 
 // FromString copies s.
-func FromString(s string) Bytes { return Bytes{[]byte(s)} }
+func FromString(s string) Bytes { return New([]byte(s)) }
 
 // Reveal returns the bytes themselves, not a copy. They must not be changed,
 // logged, or put into an error.
-func (s Bytes) Reveal() []byte { return s.b }
+func (s Bytes) Reveal() []byte {
+	if s.b == nil {
+		return nil
+	}
+	return *s.b
+}
 
 // Len is the number of bytes.
-func (s Bytes) Len() int { return len(s.b) }
+func (s Bytes) Len() int { return len(s.Reveal()) }
 
 // Equal compares in time that depends on the lengths alone.
-func (s Bytes) Equal(t Bytes) bool { return subtle.ConstantTimeCompare(s.b, t.b) == 1 }
+func (s Bytes) Equal(t Bytes) bool { return subtle.ConstantTimeCompare(s.Reveal(), t.Reveal()) == 1 }
 
 // String returns Redacted.
 func (s Bytes) String() string { return Redacted }
