@@ -105,7 +105,7 @@ func Principal(field, s string) error {
 
 // Label checks a version label: 1 to 256 printable characters.
 func Label(s string) error {
-	if s == "" || len(s) > MaxLabel || !printable(s) {
+	if s == "" || utf8.RuneCountInString(s) > MaxLabel || !printable(s) {
 		return errs.InvalidField("VersionStage", "a version label is 1 to 256 printable characters")
 	}
 	return nil
@@ -150,7 +150,7 @@ func Text(field, s string, limit int) error {
 		return &errs.Error{Kind: errs.Invalid, Code: CodeTooLong, Field: field, Msg: "the text is too long"}
 	}
 	for _, r := range s {
-		if (r < 0x20 && r != '\t' && r != '\n' && r != '\r') || r == 0x7f {
+		if (r < 0x20 && r != '\t' && r != '\n' && r != '\r') || r >= 0x7f && r < 0xa0 {
 			return errs.InvalidField(field, "the text holds a control character")
 		}
 	}
