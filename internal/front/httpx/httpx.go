@@ -55,10 +55,22 @@ func (p Proxies) Meta(r *http.Request) Meta {
 		m.Source = at.Addr().Unmap()
 	}
 	if len(p) > 0 && p.trusts(m.Source) {
-		m.Secure = m.Secure || r.Header.Get("X-Forwarded-Proto") == "https"
+		if proto := last(r.Header.Values("X-Forwarded-Proto")); proto != "" {
+			m.Secure = strings.EqualFold(proto, "https")
+		}
 		m.Source = p.client(m.Source, r.Header.Values("X-Forwarded-For"))
 	}
 	return m
+}
+
+// last is the last member of a list header: what the nearest proxy added. What
+// comes before it is the client's word.
+func last(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	v := values[len(values)-1]
+	return strings.TrimSpace(v[strings.LastIndexByte(v, ',')+1:])
 }
 
 // client walks the forwarding chain from its end, past trusted proxies.
