@@ -59,6 +59,7 @@ type Error struct {
 	Field    string // the request member at fault; empty when none is
 	Msg      string // for the caller: lower case, no full stop, never a value
 	Decision string // id of the policy decision, set when Kind is Denied
+	Action   string // what was denied, as the IAM dialect spells it; set by the gate
 	Err      error  // for the log: never leaves the process
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"countersign/internal/caller"
@@ -94,7 +95,12 @@ func (e *deleteEdit) Apply(tx *change.Tx) error {
 	case h.Deleted != 0 && !e.req.Force:
 		return h.live()
 	case len(h.Replicas) > 0:
-		return errs.Coded(errs.Precondition, CodeHasReplicas, "the secret has replicas, which have to be removed first")
+		var regions []string
+		for _, r := range h.Replicas {
+			regions = append(regions, r.Region)
+		}
+		return &errs.Error{Kind: errs.Precondition, Code: CodeHasReplicas, Field: strings.Join(regions, ","),
+			Msg: "the secret has replicas, which have to be removed first"}
 	}
 	tx.Wrote(h.Labels[name.Current].Number, 0, nil)
 	if e.req.Force {

@@ -41,7 +41,7 @@ const (
 	CodeNameDeleted    = "name-marked-for-deletion"
 	CodeToken          = "token"         // Exists: the version id is taken by other content
 	CodeReplica        = "replica"       // Precondition: not on a replica
-	CodeHasReplicas    = "has-replicas"  // Precondition: remove the replicas first
+	CodeHasReplicas    = "has-replicas"  // Precondition: remove the replicas (their regions in Field) first
 	CodeNotReplica     = "not-a-replica" // Precondition: only a replica can be promoted
 	CodeLabelElsewhere = "label-elsewhere"
 	CodeLabelNotThere  = "label-not-there"
@@ -289,7 +289,7 @@ func (c *policyCache) compile(text string) (*policy.Set, error) {
 	if c.sets == nil || len(c.sets) >= maxCachedPolicies {
 		c.sets = map[string]*policy.Set{}
 	}
-	set := policy.Compile(policy.Named{Name: "resource policy", Doc: doc})
+	set := policy.Compile(policy.Named{Name: gate.ResourcePolicy, Doc: doc})
 	c.sets[text] = set
 	return set, nil
 }
