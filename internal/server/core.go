@@ -51,6 +51,7 @@ type core struct {
 	authn   *authn.Service
 	secrets *secret.Service
 
+	life context.Context // of the background work
 	stop context.CancelFunc
 	jobs sync.WaitGroup
 }
@@ -148,8 +149,7 @@ func (c *core) anchor(ctx context.Context) (head audit.Head, err error) {
 
 // run begins the background work.
 func (c *core) run() {
-	ctx, stop := context.WithCancel(context.Background())
-	c.stop = stop
+	c.life, c.stop = context.WithCancel(context.Background())
 	for _, job := range []func(context.Context){
 		c.relay.Run,
 		c.secrets.Run,
@@ -158,9 +158,12 @@ func (c *core) run() {
 			c.authn.Run(ctx, func(err error) { c.logger.Error("storing when keys were used", "error", err) })
 		},
 	} {
-		c.jobs.Go(func() { job(ctx) })
+		c.spawn(job)
 	}
 }
+
+// spawn runs a job until the core is closed, which waits for it.
+func (c *core) spawn(job func(context.Context)) { c.jobs.Go(func() { job(c.life) }) }
 
 // retainEvery is how often old segments of the audit log are looked for.
 const retainEvery = time.Hour

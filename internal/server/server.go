@@ -38,6 +38,7 @@ type Server struct {
 	logger  *slog.Logger
 	metrics *metrics
 	http    *http.Server
+	tls     *tls.Config // nil for plain HTTP
 	ln      net.Listener
 	aws     http.Handler // nil when not served
 	native  http.Handler // nil when not served
@@ -81,19 +82,18 @@ func open(ctx context.Context, c *core, m *metrics, o Options) (*Server, error) 
 	if err := s.fronts(o); err != nil {
 		return nil, err
 	}
-	var secure *tls.Config
 	if cfg.TLS.Cert != "" {
 		certs, err := loadCertificates(cfg.TLS, c.logger)
 		if err != nil {
 			return nil, err
 		}
-		secure = certs.config()
+		s.tls = certs.config()
 	}
 	if s.ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen); err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, IdleTimeout: idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes, TLSConfig: secure, ErrorLog: slog.NewLogLogger(c.logger.Handler(), slog.LevelDebug)}
+		MaxHeaderBytes: maxHeaderBytes, TLSConfig: s.tls, ErrorLog: slog.NewLogLogger(c.logger.Handler(), slog.LevelDebug)}
 	return s, nil
 }
 
@@ -102,7 +102,7 @@ func (s *Server) Addr() string { return s.ln.Addr().String() }
 
 // URL is the server's address for clients on this machine.
 func (s *Server) URL() string {
-	if s.http.TLSConfig != nil {
+	if s.tls != nil {
 		return "https://" + s.Addr()
 	}
 	return "http://" + s.Addr()
@@ -113,13 +113,13 @@ func (s *Server) URL() string {
 func (s *Server) Serve(ctx context.Context, ready func()) error {
 	failed := make(chan error, 1)
 	go func() {
-		if s.http.TLSConfig != nil {
+		if s.tls != nil {
 			failed <- s.http.ServeTLS(s.ln, "", "")
 		} else {
 			failed <- s.http.Serve(s.ln)
 		}
 	}()
-	s.logger.Info("ready", "address", s.Addr(), "tls", s.http.TLSConfig != nil, "fronts", s.core.cfg.Fronts)
+	s.logger.Info("ready", "address", s.Addr(), "tls", s.tls != nil, "fronts", s.core.cfg.Fronts)
 	notify(s.logger, daemon.SdNotifyReady)
 	if ready != nil {
 		ready()

@@ -226,6 +226,9 @@ func (l *Log) AppendSync(ctx context.Context, records []*Record) error {
 // Synced is the sequence number of the last record on stable storage.
 func (l *Log) Synced() uint64 { return l.synced.Load() }
 
+// Sync brings everything appended so far to stable storage.
+func (l *Log) Sync() error { return l.syncTo(l.Stats().Seq, 0) }
+
 // Err is not nil while the log refuses records: an fsync failed, or the disk is
 // full.
 func (l *Log) Err() error { return l.writable() }

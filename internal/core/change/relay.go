@@ -18,6 +18,8 @@ import (
 type Log interface {
 	// AppendBatch writes the records, in order, or none of them.
 	AppendBatch(ctx context.Context, recs []*audit.Record) error
+	// Sync brings everything appended so far to stable storage.
+	Sync() error
 	// Synced is the sequence number of the last record on stable storage,
 	// where every record gets by itself within seconds.
 	Synced() uint64
@@ -196,11 +198,10 @@ func (r *Relay) Run(ctx context.Context) {
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 			defer cancel()
 			written = r.push(last, written)
-			for len(written) > 0 && last.Err() == nil && r.log.Err() == nil {
-				if written = r.drop(last, written); len(written) > 0 {
-					time.Sleep(dropEvery / 10)
-				}
+			if err := r.log.Sync(); err != nil {
+				r.logger.Error("syncing the audit log", "error", err)
 			}
+			r.drop(last, written)
 			return
 		case <-r.awake:
 			written = r.push(ctx, written)
