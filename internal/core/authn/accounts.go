@@ -76,8 +76,15 @@ func (s *Service) Bootstrapped(ctx context.Context) (ok bool, err error) {
 }
 
 func (s *Service) newAccount(ctx context.Context, who caller.Caller, id, label string) (NewKey, error) {
-	if err := s.vault.EnsureAccount(ctx, id); err != nil {
-		return NewKey{}, err
+	// The keys of the account are made outside of the transaction, so policy is
+	// asked before; what it refuses is refused, and recorded, by the write.
+	allowed, err := s.mayCreate(ctx, who)
+	if err == nil && allowed {
+		err = s.vault.EnsureAccount(ctx, id)
+	}
+	if err != nil {
+		rec := gate.NewRecord(who, policy.CreateAccount, "")
+		return NewKey{}, s.gate.Finish(ctx, &rec, err)
 	}
 	keyID, secret := keyPrefix+random(keyLen-len(keyPrefix), keyAlphabet), random(secretLen, base62)
 	k := accessKey{Principal: Admin, Secret: []byte(secret), Description: "first key of the account"}
@@ -104,6 +111,20 @@ func (s *Service) newAccount(ctx context.Context, who caller.Caller, id, label s
 		return NewKey{}, err
 	}
 	return NewKey{KeyInfo: showKey(keyID, k, 0), Secret: sensitive.FromString(secret)}, nil
+}
+
+// mayCreate asks policy, without a record, whether who may create accounts.
+func (s *Service) mayCreate(ctx context.Context, who caller.Caller) (allowed bool, err error) {
+	if who.Kind == caller.System {
+		return true, nil
+	}
+	err = s.gate.DB.View(ctx, func(r kv.Reader) error {
+		d, err := s.Authorize(r, &policy.Request{Caller: who, Op: policy.CreateAccount,
+			Resource: policy.AccountARN(who.Account), Account: who.Account}, nil)
+		allowed = d.Allowed
+		return err
+	})
+	return allowed, err
 }
 
 // ListAccounts lists the accounts of the server.

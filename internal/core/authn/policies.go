@@ -3,6 +3,7 @@ package authn
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"countersign/internal/caller"
@@ -258,13 +259,14 @@ type TestResult struct {
 }
 
 // Resources finds the policy and tags on a resource for TestPolicy; nil when
-// it has none.
+// it has none. It is asked about resources of the caller's own account alone.
 type Resources interface {
 	Describe(r kv.Reader, arn string) (resource *policy.Set, tags map[string]string, err error)
 }
 
 // TestPolicy evaluates the principal's policies, and the resource's own, as
-// they are now.
+// they are now. Of a resource in another account nothing is looked up, so that
+// the answer is the same whether it exists or not.
 func (s *Service) TestPolicy(ctx context.Context, who caller.Caller, req TestRequest, things Resources) (TestResult, error) {
 	var out TestResult
 	err := s.view(ctx, who, policy.TestPolicy, safeName(req.User), caller.UserARN(who.Account, req.User), func(r kv.Reader) error {
@@ -280,16 +282,20 @@ func (s *Service) TestPolicy(ctx context.Context, who caller.Caller, req TestReq
 		}
 		subject := caller.Caller{Account: who.Account, Kind: p.Kind, Name: req.User, Groups: p.Groups, Tags: p.Tags,
 			Region: who.Region, Source: who.Source, Secure: who.Secure, Time: who.Time, Front: who.Front}
-		ask := &policy.Request{Caller: subject, Op: op, Resource: req.Resource, Account: who.Account, Tags: req.Tags}
+		owner := ownerOf(req.Resource, who.Account)
+		ask := &policy.Request{Caller: subject, Op: op, Resource: req.Resource, Account: owner, Tags: req.Tags}
 		for k, v := range req.Context {
 			ask.Extra = append(ask.Extra, policy.Pair{Key: k, Value: v})
 		}
-		set, tags, err := things.Describe(r, req.Resource)
-		if err != nil {
-			return err
-		}
-		if ask.Tags == nil {
-			ask.Tags = tags
+		var set *policy.Set
+		if owner == who.Account {
+			var tags map[string]string
+			if set, tags, err = things.Describe(r, req.Resource); err != nil {
+				return err
+			}
+			if ask.Tags == nil {
+				ask.Tags = tags
+			}
 		}
 		d, err := s.Authorize(r, ask, set)
 		out = TestResult{Allowed: d.Allowed, Effect: d.Effect, Policy: d.Policy, Statement: d.Statement, Missing: d.Missing}
@@ -299,4 +305,12 @@ func (s *Service) TestPolicy(ctx context.Context, who caller.Caller, req TestReq
 		return TestResult{}, err
 	}
 	return out, nil
+}
+
+// ownerOf is the account in an ARN, or own when it names none.
+func ownerOf(arn, own string) string {
+	if parts := strings.SplitN(arn, ":", 6); len(parts) == 6 && parts[4] != "" {
+		return parts[4]
+	}
+	return own
 }

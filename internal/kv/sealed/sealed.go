@@ -238,3 +238,12 @@ func (t *txn) count(key, value []byte) error {
 	t.broken = kv.CheckTotal(len(t.sizes), t.size)
 	return t.broken
 }
+
+// Ciphertext returns what Cipher.Seal made out of a stored value, as it lies in
+// the engine, for tools that look at ciphertexts there.
+func Ciphertext(stored []byte) ([]byte, error) {
+	if len(stored) == 0 || stored[0] != version {
+		return nil, fmt.Errorf("%w: a stored value is cut or of an unknown version", kv.ErrCorrupt)
+	}
+	return stored[1:], nil
+}
