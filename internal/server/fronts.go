@@ -11,6 +11,7 @@ import (
 	"countersign/internal/core/secret"
 	"countersign/internal/front/aws/secretsmanager"
 	"countersign/internal/front/httpx"
+	"countersign/internal/front/native"
 	"countersign/internal/keyring"
 	"countersign/internal/kv/sealed"
 )
@@ -26,7 +27,10 @@ func (s *Server) fronts(o Options) (err error) {
 			return err
 		}
 	}
-	_, _ = s.inspect(), s.operate(o)
+	if slices.Contains(cfg.Fronts, config.FrontNative) {
+		s.native, err = native.New(native.Config{Secrets: c.secrets, Authn: c.authn, Inspect: s.inspect(), Operate: s.operate(o),
+			Gate: c.gate, Proxies: proxies, Observe: s.metrics, Region: cfg.Regions[0], Regions: cfg.Regions, Logger: s.logger})
+	}
 	return err
 }
 
