@@ -103,6 +103,9 @@ func invalid(said aws.Said, e *errs.Error) aws.Fault {
 	case secret.CodeRegion:
 		return aws.Refusal(invalidParameter, "Invalid replica region.")
 	}
+	if e.Field == "PasswordLength" { // out of bounds it was refused before
+		return aws.Refusal(invalidParameter, "Password length is too short based on the required types.")
+	}
 	return aws.Refusal(invalidParameter, aws.Sentence(e.Msg))
 }
 

@@ -267,10 +267,12 @@ func (f *front) replicateSecretToRegions(ctx context.Context, c *aws.Call, in *r
 	return nil
 }
 
+// writeReplicated appends the state of the replicas also when none is left.
 func writeReplicated(w *aws.Writer, out secret.Written) {
 	w.Open('{')
 	w.Text("ARN", out.ARN)
-	writeReplicas(w, out.Replicas)
+	w.Name("ReplicationStatus")
+	appendReplicas(w, out.Replicas)
 	w.Close('}')
 }
 

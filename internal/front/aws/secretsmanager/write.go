@@ -89,6 +89,10 @@ func writeReplicas(w *aws.Writer, replicas []secret.Replica) {
 		return
 	}
 	w.Name("ReplicationStatus")
+	appendReplicas(w, replicas)
+}
+
+func appendReplicas(w *aws.Writer, replicas []secret.Replica) {
 	w.Open('[')
 	for _, r := range replicas {
 		w.Open('{')
