@@ -1,0 +1,50 @@
+// Package remove is the command "countersign group remove".
+package remove
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"countersign/internal/cli/env"
+)
+
+// Options of the command.
+type Options struct {
+	Env   *env.Env
+	Group string
+	Users []string
+}
+
+// NewCmd makes the command; run stands in for Run in tests.
+func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
+	o := &Options{Env: e}
+	if run == nil {
+		run = Run
+	}
+	return &cobra.Command{
+		Use:     "remove GROUP USER...",
+		Short:   "Remove users and machines from a group",
+		Example: `  countersign group remove developers alice bob`,
+		Args:    env.AtLeast("GROUP", "USER"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o.Group, o.Users = args[0], args[1:]
+			return run(cmd.Context(), o)
+		},
+	}
+}
+
+// Run removes the users, one after the other; it stops at the first that is refused.
+func Run(ctx context.Context, o *Options) error {
+	c, err := o.Env.Connect()
+	if err != nil {
+		return err
+	}
+	for _, user := range o.Users {
+		if err := c.RemoveMember(ctx, o.Group, user); err != nil {
+			return err
+		}
+		o.Env.Streams.Notef("removed %q from %q", user, o.Group)
+	}
+	return nil
+}

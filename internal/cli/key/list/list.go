@@ -1,0 +1,61 @@
+// Package list is the command "countersign key list".
+package list
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"countersign/internal/cli/env"
+	"countersign/internal/cli/table"
+	"countersign/internal/client"
+)
+
+// Options of the command.
+type Options struct {
+	Env   *env.Env
+	Owner string
+	JSON  bool
+}
+
+// NewCmd makes the command; run stands in for Run in tests.
+func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
+	o := &Options{Env: e}
+	if run == nil {
+		run = Run
+	}
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List access keys, without their secrets",
+		Long: `List access keys, without their secrets.
+
+Columns when piped: id, owner, created, expires, last used, policies, description.`,
+		Example: `  countersign key list
+  countersign key list --owner deploy --json`,
+		Args: env.Args(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+	}
+	cmd.Flags().StringVar(&o.Owner, "owner", "", "only keys of this user or machine, by `NAME`")
+	env.JSON(cmd, &o.JSON)
+	return cmd
+}
+
+// Run lists.
+func Run(ctx context.Context, o *Options) error {
+	c, err := o.Env.Connect()
+	if err != nil {
+		return err
+	}
+	items, err := c.ListKeys(ctx, o.Owner)
+	if err != nil {
+		return err
+	}
+	if o.JSON {
+		return table.JSON(o.Env.Streams.Out, append([]client.Key{}, items...))
+	}
+	t := table.New(o.Env.Streams, "ID", "OWNER", "CREATED", "EXPIRES", "LAST USED", "POLICIES", "DESCRIPTION")
+	for _, k := range items {
+		t.Row(k.ID, k.Owner, k.Created, k.Expires, k.LastUsed, k.Policies, k.Description)
+	}
+	return t.Flush()
+}

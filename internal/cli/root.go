@@ -1,0 +1,229 @@
+// Package cli is the command line: one tree of commands over the native API,
+// and the few that run the server's own functions in this process.
+//
+// Each command is a folder, noun/verb, with Options, NewCmd and Run: flags
+// become options in NewCmd, and Run works with options alone. What a command
+// needs comes in an env.Env. Data goes to standard output, talk to standard
+// error; an error is one line that says what was wrong and what to do; the exit
+// code says its class (package exit).
+//
+// A secret value is never an argument or a flag: see package input.
+//
+// The package is a client of the server and knows nothing of its core. Where
+// the two meet, in serverside.go, it calls internal/server alone.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	accountcreate "countersign/internal/cli/account/create"
+	accountlist "countersign/internal/cli/account/list"
+	auditquery "countersign/internal/cli/audit/query"
+	audittail "countersign/internal/cli/audit/tail"
+	auditverify "countersign/internal/cli/audit/verify"
+	"countersign/internal/cli/env"
+	"countersign/internal/cli/exit"
+	groupadd "countersign/internal/cli/group/add"
+	groupcreate "countersign/internal/cli/group/create"
+	groupdelete "countersign/internal/cli/group/delete"
+	groupget "countersign/internal/cli/group/get"
+	grouplist "countersign/internal/cli/group/list"
+	groupremove "countersign/internal/cli/group/remove"
+	keycreate "countersign/internal/cli/key/create"
+	keylist "countersign/internal/cli/key/list"
+	keyrevoke "countersign/internal/cli/key/revoke"
+	policyattach "countersign/internal/cli/policy/attach"
+	policydelete "countersign/internal/cli/policy/delete"
+	policydetach "countersign/internal/cli/policy/detach"
+	policyexplain "countersign/internal/cli/policy/explain"
+	policyget "countersign/internal/cli/policy/get"
+	policylist "countersign/internal/cli/policy/list"
+	policyput "countersign/internal/cli/policy/put"
+	policytest "countersign/internal/cli/policy/test"
+	secretdelete "countersign/internal/cli/secret/delete"
+	secretdescribe "countersign/internal/cli/secret/describe"
+	secretget "countersign/internal/cli/secret/get"
+	secretlabel "countersign/internal/cli/secret/label"
+	secretlist "countersign/internal/cli/secret/list"
+	secretput "countersign/internal/cli/secret/put"
+	secretrestore "countersign/internal/cli/secret/restore"
+	secrettag "countersign/internal/cli/secret/tag"
+	secretuntag "countersign/internal/cli/secret/untag"
+	secretversions "countersign/internal/cli/secret/versions"
+	"countersign/internal/cli/server/backup"
+	"countersign/internal/cli/server/completion"
+	"countersign/internal/cli/server/dev"
+	"countersign/internal/cli/server/fsck"
+	"countersign/internal/cli/server/initialize"
+	"countersign/internal/cli/server/rotatekeys"
+	"countersign/internal/cli/server/serve"
+	"countersign/internal/cli/server/status"
+	"countersign/internal/cli/server/version"
+	"countersign/internal/cli/server/whoami"
+	"countersign/internal/cli/streams"
+	usercreate "countersign/internal/cli/user/create"
+	userdelete "countersign/internal/cli/user/delete"
+	userget "countersign/internal/cli/user/get"
+	userlist "countersign/internal/cli/user/list"
+	userupdate "countersign/internal/cli/user/update"
+	"countersign/internal/client"
+)
+
+// Run runs the command line of this process and returns its exit code. version
+// is what the linker was told, or empty.
+func Run(ctx context.Context, args []string, ver string) exit.Code {
+	s := streams.System(os.Getenv)
+	e := &env.Env{Streams: s, Server: serverSide(version.Read(ver).Version), Version: ver}
+	return Execute(ctx, e, os.Getenv, args)
+}
+
+// Execute runs one command line with everything given, says on the error stream
+// what went wrong, and returns the exit code.
+func Execute(ctx context.Context, e *env.Env, getenv func(string) string, args []string) exit.Code {
+	root := NewRoot(e, getenv)
+	root.SetArgs(args)
+	parsed := false
+	root.PersistentPreRun = func(*cobra.Command, []string) { parsed = true }
+	err := root.ExecuteContext(ctx)
+	var coded *exit.Error
+	if err != nil && !parsed && !errors.As(err, &coded) {
+		err = exit.Usagef("%w; see \"countersign --help\"", err)
+	}
+	if msg := exit.Message(ctx, err); msg != "" {
+		fmt.Fprintf(e.Streams.Err, "countersign: %s\n", msg)
+	}
+	return exit.Of(ctx, err)
+}
+
+// NewRoot makes the tree of commands. It fills in e.Connect unless that is set.
+func NewRoot(e *env.Env, getenv func(string) string) *cobra.Command {
+	cfg := client.ConfigFromEnv(getenv)
+	cfg.UserAgent = "countersign/" + version.Read(e.Version).Version
+	root := &cobra.Command{
+		Use:   "countersign",
+		Short: "Keep secrets, and know who read and changed them",
+		Long: `Keep secrets, and know who read and changed them.
+
+Commands speak to the server at COUNTERSIGN_ADDR (default ` + client.DefaultAddress + `)
+with the token in COUNTERSIGN_TOKEN, or in the file that COUNTERSIGN_TOKEN_FILE
+names, which must be yours alone. "countersign dev" starts a server to try.
+
+` + exit.Help,
+		Example: `  countersign dev
+  . .countersign/env
+  countersign put myapp/database --file database.json
+  countersign get myapp/database --key password
+  countersign audit tail -f`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetIn(e.Streams.In)
+	root.SetOut(e.Streams.Out)
+	root.SetErr(e.Streams.Err)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return exit.Usagef("%w; see %q", err, cmd.CommandPath()+" --help")
+	})
+	env.Hold(root)
+	root.SetUsageTemplate(usage(root.UsageTemplate()))
+	f := root.PersistentFlags()
+	f.StringVar(&cfg.Address, "address", cfg.Address, "the server's `URL` (COUNTERSIGN_ADDR)")
+	f.StringVar(&cfg.TokenFile, "token-file", cfg.TokenFile, "read the token from a `FILE` that is yours alone (COUNTERSIGN_TOKEN_FILE)")
+	f.StringVar(&cfg.Region, "region", cfg.Region, "the region `LABEL` to work in (COUNTERSIGN_REGION)")
+	f.StringVar(&cfg.CAFile, "ca-file", cfg.CAFile, "trust the certificate authorities in a PEM `FILE` (COUNTERSIGN_CA_FILE)")
+	f.BoolVar(&cfg.AllowPlaintext, "allow-plaintext", cfg.AllowPlaintext, "send the token over plain HTTP to another machine too (COUNTERSIGN_ALLOW_PLAINTEXT)")
+	f.DurationVar(&cfg.Timeout, "timeout", client.DefaultTimeout, "wait this `LONG` for an answer")
+	for _, name := range []string{"address", "token-file", "region", "ca-file", "allow-plaintext"} {
+		f.Lookup(name).DefValue = "" // what the environment holds does not belong into help
+	}
+	f.Lookup("allow-plaintext").DefValue = "false"
+	if e.Connect == nil {
+		e.Connect = func() (*client.Client, error) {
+			if f.Changed("token-file") {
+				cfg.Token = client.Config{}.Token // what the command line says wins over the environment
+			}
+			if cfg.Timeout < time.Millisecond {
+				return nil, exit.Usagef("--timeout: %s is too short", cfg.Timeout)
+			}
+			return client.New(cfg)
+		}
+	}
+	addCommands(root, e)
+	return root
+}
+
+// usage is cobra's template with the flags that all commands have named once,
+// not in the help of each.
+func usage(template string) string {
+	before, rest, ok := strings.Cut(template, "{{if .HasAvailableInheritedFlags}}")
+	_, after, ok2 := strings.Cut(rest, "{{end}}")
+	if !ok || !ok2 {
+		return template
+	}
+	return before + `{{if .HasAvailableInheritedFlags}}
+
+Flags that say which server to ask, and as whom: see "countersign --help"{{end}}` + after
+}
+
+// The groups under which help lists commands.
+const (
+	forSecrets   = "secrets"
+	forAccess    = "access"
+	forAuditors  = "audit"
+	forOperators = "server"
+)
+
+// addCommands is the list of commands, read top to bottom.
+func addCommands(root *cobra.Command, e *env.Env) {
+	root.AddGroup(&cobra.Group{ID: forSecrets, Title: "Secrets:"}, &cobra.Group{ID: forAccess, Title: "Who may do what:"},
+		&cobra.Group{ID: forAuditors, Title: "What was done:"}, &cobra.Group{ID: forOperators, Title: "Servers:"})
+	add := func(group string, cmds ...*cobra.Command) {
+		for _, c := range cmds {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add(forSecrets,
+		secretlist.NewCmd(e, nil),
+		secretget.NewCmd(e, nil),
+		secretput.NewCmd(e, nil),
+		secretdescribe.NewCmd(e, nil),
+		secretversions.NewCmd(e, nil),
+		secretlabel.NewCmd(e, nil),
+		secrettag.NewCmd(e, nil),
+		secretuntag.NewCmd(e, nil),
+		secretdelete.NewCmd(e, nil),
+		secretrestore.NewCmd(e, nil))
+	add(forAccess,
+		env.Group("key", "Access keys, by which users and machines prove who they are", "  countersign key create --owner deploy --expires 30d",
+			keycreate.NewCmd(e, nil), keylist.NewCmd(e, nil), keyrevoke.NewCmd(e, nil)),
+		env.Group("policy", "Policies, which say who may do what", "  countersign policy put read-myapp --file read-myapp.json",
+			policyput.NewCmd(e, nil), policyget.NewCmd(e, nil), policylist.NewCmd(e, nil), policydelete.NewCmd(e, nil),
+			policyattach.NewCmd(e, nil), policydetach.NewCmd(e, nil), policytest.NewCmd(e, nil), policyexplain.NewCmd(e, nil)),
+		env.Group("user", "Users and machines", "  countersign user create deploy --machine",
+			usercreate.NewCmd(e, nil), userlist.NewCmd(e, nil), userget.NewCmd(e, nil), userupdate.NewCmd(e, nil), userdelete.NewCmd(e, nil)),
+		env.Group("group", "Groups of users", "  countersign group add developers alice",
+			groupcreate.NewCmd(e, nil), grouplist.NewCmd(e, nil), groupget.NewCmd(e, nil), groupadd.NewCmd(e, nil),
+			groupremove.NewCmd(e, nil), groupdelete.NewCmd(e, nil)),
+		env.Group("account", "Accounts, whose users and secrets no other account sees", "  countersign account create 111122223333 --name staging",
+			accountcreate.NewCmd(e, nil), accountlist.NewCmd(e, nil)),
+		whoami.NewCmd(e, nil))
+	add(forAuditors,
+		env.Group("audit", "The audit log: every request, and what became of it", "  countersign audit query --since 1h --outcome denied",
+			audittail.NewCmd(e, nil), auditquery.NewCmd(e, nil), auditverify.NewCmd(e, nil)))
+	add(forOperators,
+		serve.NewCmd(e, nil, initialize.NewCmd(e, nil)),
+		dev.NewCmd(e, nil),
+		status.NewCmd(e, nil),
+		backup.NewCmd(e, nil),
+		fsck.NewCmd(e, nil),
+		rotatekeys.NewCmd(e, nil))
+	root.AddCommand(completion.NewCmd(e), version.NewCmd(e, nil))
+}

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+
+	"countersign/internal/cli/env"
+	"countersign/internal/cli/exit"
+	"countersign/internal/client"
+	"countersign/internal/config"
+	"countersign/internal/sensitive"
+	"countersign/internal/server"
+)
+
+// serverSide is the one place where the command line and the server meet.
+func serverSide(version string) env.ServerSide {
+	return env.ServerSide{
+		Serve: func(ctx context.Context, file string, log io.Writer) error {
+			cfg, err := load(file)
+			if err != nil {
+				return err
+			}
+			s, err := server.Open(ctx, cfg, server.Options{Stderr: log, Version: version})
+			if err != nil {
+				return err
+			}
+			return s.Serve(ctx, nil)
+		},
+		Check: func(file string) error {
+			_, err := load(file)
+			return err
+		},
+		Init: initStore,
+		Dev: func(ctx context.Context, o env.DevOptions) error {
+			return server.Dev(ctx, server.DevOptions{Dir: o.Dir, Listen: o.Listen, Stdout: o.Out, Stderr: o.Err, Version: version})
+		},
+		Fsck: checkStore,
+	}
+}
+
+// load reads a configuration; what is wrong with it is a usage error.
+func load(file string) (config.Config, error) {
+	cfg, err := config.Load(file)
+	if err != nil {
+		return cfg, exit.With(exit.Usage, err)
+	}
+	return cfg, nil
+}
+
+func initStore(ctx context.Context, file string, log io.Writer) (env.InitResult, error) {
+	cfg, err := load(file)
+	if err != nil {
+		return env.InitResult{}, err
+	}
+	k, err := server.Init(ctx, cfg, log)
+	if errors.Is(err, server.ErrInitialized) {
+		return env.InitResult{}, exit.With(exit.Conflict, err)
+	}
+	if err != nil {
+		return env.InitResult{}, err
+	}
+	return env.InitResult{Account: k.Account, Key: client.NewKey{Key: client.Key{ID: k.ID, Owner: k.User},
+		Secret: sensitive.FromString(k.Secret), Token: sensitive.FromString(k.Token)}}, nil
+}
+
+func checkStore(ctx context.Context, o env.StoreOptions) (env.FsckReport, error) {
+	cfg, err := storeConfig(o)
+	if err != nil {
+		return env.FsckReport{}, err
+	}
+	r, err := server.Fsck(ctx, cfg)
+	return env.FsckReport{Revision: r.Revision, Pairs: r.Pairs, Problems: r.Problems}, err
+}
+
+// storeConfig finds a store: that of a configuration, or the one that a
+// development server keeps in its folder.
+func storeConfig(o env.StoreOptions) (config.Config, error) {
+	if o.Dir == "" {
+		return load(o.ConfigFile)
+	}
+	dir, err := filepath.Abs(o.Dir)
+	if err != nil {
+		return config.Config{}, fmt.Errorf("finding the folder: %w", err)
+	}
+	return config.Parse(fmt.Appendf(nil, "data: %q\naccount: \"000000000000\"\n", filepath.Join(dir, "data")), dir)
+}

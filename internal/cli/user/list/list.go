@@ -1,0 +1,61 @@
+// Package list is the command "countersign user list".
+package list
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"countersign/internal/cli/env"
+	"countersign/internal/cli/table"
+	"countersign/internal/client"
+)
+
+// Options of the command.
+type Options struct {
+	Env  *env.Env
+	JSON bool
+}
+
+// NewCmd makes the command; run stands in for Run in tests.
+func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Command {
+	o := &Options{Env: e}
+	if run == nil {
+		run = Run
+	}
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List users and machines",
+		Long: `List users and machines.
+
+Columns when piped: name, kind, groups, policies, created, "disabled" or nothing.`,
+		Example: `  countersign user list
+  countersign user list --json | jq -r '.[] | select(.kind == "machine").name'`,
+		Args: env.Args(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+	}
+	env.JSON(cmd, &o.JSON)
+	return cmd
+}
+
+// Run lists.
+func Run(ctx context.Context, o *Options) error {
+	c, err := o.Env.Connect()
+	if err != nil {
+		return err
+	}
+	items, _, err := env.All(0, func(limit int, page string) (client.Page[client.User], error) {
+		return c.ListUsers(ctx, limit, page)
+	})
+	if err != nil {
+		return err
+	}
+	if o.JSON {
+		return table.JSON(o.Env.Streams.Out, append([]client.User{}, items...))
+	}
+	t := table.New(o.Env.Streams, "NAME", "KIND", "GROUPS", "POLICIES", "CREATED", "DISABLED")
+	for _, u := range items {
+		t.Row(u.Name, u.Kind, u.Groups, u.Policies, u.Created, u.Disabled)
+	}
+	return t.Flush()
+}

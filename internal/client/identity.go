@@ -1,0 +1,187 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+
+	"countersign/internal/sensitive"
+)
+
+// User is a user or a machine.
+type User struct {
+	Name     string            `json:"name"`
+	Kind     string            `json:"kind"` // user or machine
+	ARN      string            `json:"arn"`
+	Groups   []string          `json:"groups"`
+	Policies []string          `json:"policies"`
+	Tags     map[string]string `json:"tags,omitempty"`
+	Created  time.Time         `json:"created"`
+	Disabled bool              `json:"disabled,omitempty"`
+}
+
+// ListUsers returns one page of users and machines.
+func (c *Client) ListUsers(ctx context.Context, limit int, page string) (Page[User], error) {
+	var out Page[User]
+	return out, c.call(ctx, request{method: "GET", path: "/users", query: q("limit", number(limit), "page", page)}, &out)
+}
+
+// CreateUser makes a user, or a machine, without any permission.
+func (c *Client) CreateUser(ctx context.Context, name string, machine bool, tags map[string]string) (User, error) {
+	body := struct {
+		Name    string            `json:"name"`
+		Machine bool              `json:"machine,omitempty"`
+		Tags    map[string]string `json:"tags,omitempty"`
+	}{name, machine, tags}
+	var out User
+	return out, c.call(ctx, request{method: "POST", path: "/users", body: body}, &out)
+}
+
+// GetUser returns one user.
+func (c *Client) GetUser(ctx context.Context, name string) (User, error) {
+	var out User
+	return out, c.call(ctx, request{method: "GET", path: "/users/" + segment(name)}, &out)
+}
+
+// UserUpdate changes a user; nil and empty leave a thing as it is.
+type UserUpdate struct {
+	Disabled *bool             `json:"disabled,omitempty"`
+	Tags     map[string]string `json:"tags,omitempty"`
+	Untag    []string          `json:"untag,omitempty"`
+}
+
+// UpdateUser disables or enables a user, or changes its tags.
+func (c *Client) UpdateUser(ctx context.Context, name string, u UserUpdate) (User, error) {
+	var out User
+	return out, c.call(ctx, request{method: "PATCH", path: "/users/" + segment(name), body: u}, &out)
+}
+
+// DeleteUser removes a user with its keys and memberships.
+func (c *Client) DeleteUser(ctx context.Context, name string) error {
+	return c.call(ctx, request{method: "DELETE", path: "/users/" + segment(name)}, nil)
+}
+
+// Group is a group of users.
+type Group struct {
+	Name     string    `json:"name"`
+	ARN      string    `json:"arn"`
+	Policies []string  `json:"policies"`
+	Members  []string  `json:"members,omitempty"` // of one group only, not in listings
+	Created  time.Time `json:"created"`
+}
+
+// ListGroups returns one page of groups.
+func (c *Client) ListGroups(ctx context.Context, limit int, page string) (Page[Group], error) {
+	var out Page[Group]
+	return out, c.call(ctx, request{method: "GET", path: "/groups", query: q("limit", number(limit), "page", page)}, &out)
+}
+
+// CreateGroup makes an empty group.
+func (c *Client) CreateGroup(ctx context.Context, name string) (Group, error) {
+	var out Group
+	return out, c.call(ctx, request{method: "POST", path: "/groups", body: map[string]string{"name": name}}, &out)
+}
+
+// GetGroup returns one group with its members.
+func (c *Client) GetGroup(ctx context.Context, name string) (Group, error) {
+	var out Group
+	return out, c.call(ctx, request{method: "GET", path: "/groups/" + segment(name)}, &out)
+}
+
+// DeleteGroup removes a group without members.
+func (c *Client) DeleteGroup(ctx context.Context, name string) error {
+	return c.call(ctx, request{method: "DELETE", path: "/groups/" + segment(name)}, nil)
+}
+
+// AddMember makes a user a member of a group.
+func (c *Client) AddMember(ctx context.Context, group, user string) error {
+	return c.call(ctx, request{method: "PUT", path: "/groups/" + segment(group) + "/members/" + segment(user)}, nil)
+}
+
+// RemoveMember ends a membership.
+func (c *Client) RemoveMember(ctx context.Context, group, user string) error {
+	return c.call(ctx, request{method: "DELETE", path: "/groups/" + segment(group) + "/members/" + segment(user)}, nil)
+}
+
+// Key is an access key without its secret.
+type Key struct {
+	ID          string    `json:"id"`
+	Owner       string    `json:"owner"`
+	Policies    []string  `json:"policies,omitempty"` // narrow what the owner may do
+	Description string    `json:"description,omitempty"`
+	Created     time.Time `json:"created"`
+	Expires     time.Time `json:"expires,omitzero"`
+	LastUsed    time.Time `json:"last_used,omitzero"`
+}
+
+// NewKey is a key with its secret, which the server tells this once.
+type NewKey struct {
+	Key
+	Secret sensitive.Bytes // of the AWS protocols
+	Token  sensitive.Bytes // the same key as a bearer token
+}
+
+// UnmarshalJSON takes the secrets out of the text at once.
+func (k *NewKey) UnmarshalJSON(b []byte) error {
+	var v struct {
+		Key
+		Secret string `json:"secret"`
+		Token  string `json:"token"`
+	}
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err
+	}
+	*k = NewKey{Key: v.Key, Secret: sensitive.FromString(v.Secret), Token: sensitive.FromString(v.Token)}
+	return nil
+}
+
+// CreateKeyRequest asks for an access key.
+type CreateKeyRequest struct {
+	Owner       string    `json:"owner"`
+	Policies    []string  `json:"policies,omitempty"` // must allow too, beside the owner's
+	Expires     time.Time `json:"expires,omitzero"`   // zero: never
+	Description string    `json:"description,omitempty"`
+}
+
+// CreateKey makes an access key.
+func (c *Client) CreateKey(ctx context.Context, r CreateKeyRequest) (NewKey, error) {
+	var out NewKey
+	return out, c.call(ctx, request{method: "POST", path: "/keys", body: r}, &out)
+}
+
+// ListKeys lists the keys of one owner, or with an empty owner of all.
+func (c *Client) ListKeys(ctx context.Context, owner string) ([]Key, error) {
+	var out Page[Key]
+	err := c.call(ctx, request{method: "GET", path: "/keys", query: q("owner", owner)}, &out)
+	return out.Items, err
+}
+
+// RevokeKey ends a key at once.
+func (c *Client) RevokeKey(ctx context.Context, owner, id string) error {
+	return c.call(ctx, request{method: "DELETE", path: "/keys/" + segment(id), query: q("owner", owner)}, nil)
+}
+
+// Account is a tenant.
+type Account struct {
+	ID      string    `json:"id"`
+	Name    string    `json:"name,omitempty"`
+	Home    bool      `json:"home,omitempty"`
+	Created time.Time `json:"created"`
+}
+
+// ListAccounts lists the server's accounts.
+func (c *Client) ListAccounts(ctx context.Context) ([]Account, error) {
+	var out Page[Account]
+	err := c.call(ctx, request{method: "GET", path: "/accounts"}, &out)
+	return out.Items, err
+}
+
+// CreateAccount makes an account and returns its administrator's first key.
+func (c *Client) CreateAccount(ctx context.Context, id, name string) (NewKey, error) {
+	body := struct {
+		ID   string `json:"id"`
+		Name string `json:"name,omitempty"`
+	}{id, name}
+	var out NewKey
+	return out, c.call(ctx, request{method: "POST", path: "/accounts", body: body}, &out)
+}
