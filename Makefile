@@ -7,9 +7,9 @@ export CGO_ENABLED ?= 0
 
 .PHONY: dev build test unit e2e lint bench fuzz robustness deps clean
 
-## dev: build, and run a server with everything under ./.countersign-dev
+## dev: build, and run a server with everything under ./.countersign
 dev: build
-	@$(BIN) dev --dir .countersign-dev
+	@$(BIN) dev
 
 ## build: the one binary, static
 build:
@@ -52,4 +52,4 @@ robustness: deps build
 	cd test/robustness && KILLS=200 $(GO) test -v -timeout 60m ./...
 
 clean:
-	rm -rf build .countersign-dev
+	rm -rf build .countersign

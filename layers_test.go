@@ -48,8 +48,8 @@ var house = []layer{
 
 	{[]string{"internal/config"}, []string{"internal/name"}},
 	{[]string{"internal/server"}, []string{"internal/..."}},
-	{[]string{"internal/client"}, []string{"internal/errs"}},
-	{[]string{"internal/cli", "internal/cli/..."}, []string{"internal/cli/...", "internal/client", "internal/config", "internal/server", "internal/errs"}},
+	{[]string{"internal/client"}, []string{"internal/errs", "internal/sensitive"}},
+	{[]string{"internal/cli", "internal/cli/..."}, []string{"internal/cli/...", "internal/client", "internal/config", "internal/server", "internal/errs", "internal/sensitive"}},
 	{[]string{"cmd/countersign"}, []string{"internal/cli"}},
 }
 
@@ -58,7 +58,7 @@ var ground = []string{"internal/errs", "internal/name", "internal/caller", "inte
 var front = []string{"internal/errs", "internal/name", "internal/caller", "internal/sensitive", "internal/core/...", "internal/front/httpx", "internal/front/sigv4"}
 
 // forTests are imported by tests and by each other only.
-var forTests = []string{"internal/kv/kvtest", "internal/seal/sealtest", "internal/core/coretest"}
+var forTests = []string{"internal/kv/kvtest", "internal/seal/sealtest", "internal/core/coretest", "internal/front/aws/awstest"}
 
 // never are arrows that a wide pattern above would let through.
 var never = [][2]string{
@@ -230,7 +230,7 @@ func TestPackageComments(t *testing.T) {
 		switch {
 		case len(texts) != 1:
 			t.Errorf("%s has %d package comments, want one", dir, len(texts))
-		case len(texts[0]) < 80:
+		case len(texts[0]) < 80 && !matches("internal/cli/...", filepath.ToSlash(dir)): // a command's manual is its help
 			t.Errorf("%s: the package comment says too little: %q", dir, texts[0])
 		}
 	}

@@ -44,7 +44,8 @@ func Dev(ctx context.Context, o DevOptions) error {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return fmt.Errorf("making the folder: %w", err)
 	}
-	if _, err := Init(ctx, cfg, o.Stderr); err != nil && !errors.Is(err, ErrInitialized) {
+	first, err := Init(ctx, cfg, o.Stderr)
+	if err != nil && !errors.Is(err, ErrInitialized) {
 		return err
 	}
 	s, err := Open(ctx, cfg, Options{Stderr: o.Stderr, Version: o.Version})
@@ -52,7 +53,7 @@ func Dev(ctx context.Context, o DevOptions) error {
 		return err
 	}
 	env := filepath.Join(o.Dir, "env")
-	id, err := s.writeEnv(ctx, env)
+	id, err := s.writeEnv(ctx, env, devKey{first.ID, first.Secret})
 	if err != nil {
 		return errors.Join(err, s.shutdown())
 	}
@@ -100,11 +101,12 @@ func devConfig(o DevOptions) (config.Config, error) {
 type devKey struct{ id, secret string }
 
 // writeEnv writes the env file with an administrator's key that works: the one
-// that it holds already, or a new one.
-func (s *Server) writeEnv(ctx context.Context, path string) (id string, err error) {
-	key, err := readEnv(path)
-	if err != nil {
-		return "", err
+// of a new store, the one that the file holds already, or else a new one.
+func (s *Server) writeEnv(ctx context.Context, path string, key devKey) (id string, err error) {
+	if key == (devKey{}) {
+		if key, err = readEnv(path); err != nil {
+			return "", err
+		}
 	}
 	now := time.Now()
 	cred, err := s.core.authn.Lookup(ctx, key.id, now)
