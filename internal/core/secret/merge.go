@@ -34,8 +34,8 @@ func object(b []byte) (members []member, ok bool) {
 	for d.More() {
 		t, err := d.Token()
 		key, isKey := t.(string)
-		if err != nil || !isKey || seen[key] || len(members) == maxKeys {
-			return nil, false
+		if err != nil || !isKey || seen[key] || len(members) == maxKeys || strings.ContainsRune(key, utf8.RuneError) {
+			return nil, false // a half of a surrogate pair is read as RuneError and could not be written back
 		}
 		m := member{key: key}
 		if err := d.Decode(&m.value); err != nil {
