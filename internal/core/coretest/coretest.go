@@ -80,8 +80,13 @@ func New(t testing.TB, c Config) *Core {
 		must(t, core.Ring.EnsureAccount(ctx, a))
 	}
 	core.DB = sealed.New(below, core.Ring)
-	core.Log, err = audit.Open(audit.Config{Dir: filepath.Join(core.Dir, "audit"), Key: core.Ring.AuditKey(),
-		WarnFree: -1, MinFree: -1, Account: Home, Logger: c.Logger})
+	logs := audit.Config{Dir: filepath.Join(core.Dir, "audit"), Key: core.Ring.AuditKey(),
+		WarnFree: -1, MinFree: -1, Account: Home, Logger: c.Logger}
+	if _, measured := t.(*testing.B); !measured {
+		logs.SpaceEvery = time.Hour
+		logs.CheckpointAfter = 5 * time.Millisecond // a stop waits for the log to be on stable storage
+	}
+	core.Log, err = audit.Open(logs)
 	must(t, err)
 
 	core.Relay = change.NewRelay(change.RelayConfig{DB: core.DB, Log: core.Log, Logger: c.Logger})
