@@ -11,7 +11,7 @@ import (
 	"countersign/internal/front/aws/awstest"
 )
 
-// bench is a front over a wired core.
+// fixture is a front over a wired core.
 type fixture struct {
 	*coretest.Core
 	handler http.Handler

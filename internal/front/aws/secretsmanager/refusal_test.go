@@ -10,6 +10,7 @@ import (
 
 	"countersign/internal/core/audit"
 	"countersign/internal/core/coretest"
+	"countersign/internal/errs"
 	"countersign/internal/front/aws/awstest"
 
 	"github.com/google/go-cmp/cmp"
@@ -208,8 +209,12 @@ func TestRevokedAndExpired(t *testing.T) {
 func TestHeaders(t *testing.T) {
 	f := newFixture(t, coretest.Config{}, false)
 	a := f.admin.Do("ListSecrets", []byte(`{}`))
-	const spelled = "x-amzn-RequestId" // on the wire, not as net/http would
-	id := a.Header[spelled]
+	var id []string
+	for name, values := range a.Header {
+		if name == "x-amzn-RequestId" { // as AWS spells it, not as net/http would
+			id = values
+		}
+	}
 	if a.Header.Get("Content-Type") != "application/x-amz-json-1.1" || len(id) != 1 || len(id[0]) != 36 ||
 		a.Header.Get("Content-Length") != fmt.Sprint(len(a.Body)) {
 		t.Errorf("headers %v", a.Header)
@@ -288,6 +293,20 @@ func TestIsolation(t *testing.T) {
 	for _, r := range f.Records(t) {
 		if r.Account == coretest.Home && r.Principal.Account == coretest.Other && r.Outcome == audit.OK {
 			t.Errorf("record %+v", r)
+		}
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	core := coretest.New(t, coretest.Config{})
+	for name, c := range map[string]Config{
+		"nothing":    {},
+		"no-keys":    {Secrets: core.Secrets, Gate: core.Gate, Regions: []string{coretest.Region}},
+		"no-gate":    {Secrets: core.Secrets, Authn: core.Authn, Regions: []string{coretest.Region}},
+		"no-regions": {Secrets: core.Secrets, Authn: core.Authn, Gate: core.Gate},
+	} {
+		if _, err := New(c); !errs.Is(err, errs.Invalid) {
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }
