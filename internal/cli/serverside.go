@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -37,7 +38,8 @@ func serverSide(version string) env.ServerSide {
 		Dev: func(ctx context.Context, o env.DevOptions) error {
 			return server.Dev(ctx, server.DevOptions{Dir: o.Dir, Listen: o.Listen, Stdout: o.Out, Stderr: o.Err, Version: version})
 		},
-		Fsck: checkStore,
+		Fsck:        checkStore,
+		VerifyAudit: verifyAudit,
 	}
 }
 
@@ -86,4 +88,24 @@ func storeConfig(o env.StoreOptions) (config.Config, error) {
 		return config.Config{}, fmt.Errorf("finding the folder: %w", err)
 	}
 	return config.Parse(fmt.Appendf(nil, "data: %q\naccount: \"000000000000\"\n", filepath.Join(dir, "data")), dir)
+}
+
+func verifyAudit(ctx context.Context, o env.VerifyOptions) (out client.AuditReport, err error) {
+	head := ""
+	if o.Head.Hash != "" {
+		head = fmt.Sprintf("%d:%s", o.Head.Seq, o.Head.Hash)
+	}
+	r, err := server.VerifyAudit(ctx, o.Dir, o.Key, head, o.Live)
+	if err != nil {
+		return out, err
+	}
+	// The server answers the same report over the API, so it has one spelling.
+	b, err := json.Marshal(r)
+	if err != nil {
+		return out, fmt.Errorf("encoding report: %w", err)
+	}
+	if err := json.Unmarshal(b, &out); err != nil {
+		return out, fmt.Errorf("decoding report: %w", err)
+	}
+	return out, nil
 }

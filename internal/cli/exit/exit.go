@@ -36,8 +36,8 @@ const Help = `Exit codes:
   1    any other error
   2    the command line or an input is wrong
   3    the thing does not exist
-  4    not allowed, or not known to the server; "policy test": it would be denied
-  5    it exists already, somebody else changed it, or its state does not allow this
+  4    not allowed, or not known to the server; "policy test": would be denied
+  5    it exists already, somebody else changed it, or its state forbids this
   6    the server cannot be reached, or cannot do this now
   7    a verification found damage ("audit verify", "fsck")
   130  interrupted`

@@ -24,7 +24,7 @@ import (
 )
 
 // Columns tells what is printed when piped.
-const Columns = "Columns when piped: time, principal, operation, resource, version, outcome, error,\nsource, front, decision. --json prints one object a line, with everything."
+const Columns = "Columns when piped: time, principal, operation, resource, version, outcome,\nerror, source, front, decision. --json prints one object a line, whole."
 
 // Filter is what the flags of a command select.
 type Filter struct {

@@ -29,7 +29,8 @@ func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Comman
 		Short: "List access keys, without their secrets",
 		Long: `List access keys, without their secrets.
 
-Columns when piped: id, owner, created, expires, last used, policies, description.`,
+Columns when piped: id, owner, created, expires, last used, policies,
+description.`,
 		Example: `  countersign key list
   countersign key list --owner deploy --json`,
 		Args: env.Args(),

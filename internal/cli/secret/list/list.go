@@ -27,7 +27,7 @@ func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Comman
 	cmd := &cobra.Command{
 		Use:   "list [PREFIX]",
 		Short: "List secrets, without their values",
-		Long: `List secrets, without their values: those whose names begin with PREFIX, by name.
+		Long: `List secrets by name, without their values: those whose names begin with PREFIX.
 
 Columns when piped: name, current version, changed, description, deleted at.`,
 		Example: `  countersign list

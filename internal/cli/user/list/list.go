@@ -28,7 +28,8 @@ func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Comman
 		Short: "List users and machines",
 		Long: `List users and machines.
 
-Columns when piped: name, kind, groups, policies, created, "disabled" or nothing.`,
+Columns when piped: name, kind, groups, policies, created, "disabled" or
+nothing.`,
 		Example: `  countersign user list
   countersign user list --json | jq -r '.[] | select(.kind == "machine").name'`,
 		Args: env.Args(),
