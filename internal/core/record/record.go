@@ -24,7 +24,7 @@ var enc, dec = modes()
 
 func modes() (cbor.EncMode, cbor.DecMode) {
 	eo := cbor.CoreDetEncOptions()
-	eo.Time = cbor.TimeUnixMicro
+	eo.Time = cbor.TimeRFC3339NanoUTC // exact; the numeric forms are floating-point
 	e, errE := eo.EncMode()
 	d, errD := cbor.DecOptions{
 		DupMapKey:        cbor.DupMapKeyEnforcedAPF,
