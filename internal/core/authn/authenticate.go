@@ -2,6 +2,7 @@ package authn
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"countersign/internal/caller"
@@ -18,6 +19,9 @@ type credential struct {
 	secret     sensitive.Bytes
 	expires    time.Time
 	who        caller.Caller // what is known of the owner
+	// checked is the store's revision when this was last compared with it:
+	// while nothing at all was written since, it need not be again.
+	checked atomic.Uint64
 }
 
 // Credential is an access key that exists, is not expired, and whose owner is
@@ -40,30 +44,40 @@ func (s *Service) Lookup(ctx context.Context, id string, now time.Time) (Credent
 	if !validKeyID(id) {
 		return Credential{}, unknown
 	}
-	cred, current := s.keys.get(id)
-	err := s.gate.DB.View(ctx, func(r kv.Reader) error {
-		if cred != nil {
-			g, err := generation(r, cred.account)
-			if current = g == cred.generation; err != nil || current {
-				return err
-			}
-		}
+	known, _ := s.keys.get(id)
+	cred, at := known, s.gate.DB.Revision() // the snapshot below is at least as new
+	if cred == nil || cred.checked.Load() != uint64(at) {
 		var err error
-		cred, err = s.load(r, id)
-		return err
-	})
+		if cred, err = s.refresh(ctx, id, known); err != nil {
+			return Credential{}, err
+		}
+	}
 	switch {
-	case err != nil:
-		return Credential{}, err
 	case cred == nil:
 		return Credential{}, unknown
 	case !cred.expires.IsZero() && !now.Before(cred.expires):
 		return Credential{}, errs.Coded(errs.Unauthenticated, CodeExpiredKey, "the access key has expired")
 	}
-	if !current {
+	if cred != known {
 		s.keys.put(id, cred)
 	}
+	cred.checked.Store(uint64(at))
 	return Credential{Secret: cred.secret, Generation: cred.generation, Caller: cred.who}, nil
+}
+
+// refresh returns the known credential when it is of the current generation,
+// and otherwise what the store has, nil for nothing.
+func (s *Service) refresh(ctx context.Context, id string, known *credential) (cred *credential, err error) {
+	err = s.gate.DB.View(ctx, func(r kv.Reader) (err error) {
+		if cred = known; known != nil {
+			if g, err := generation(r, known.account); err != nil || g == known.generation {
+				return err
+			}
+		}
+		cred, err = s.load(r, id)
+		return err
+	})
+	return cred, err
 }
 
 // load reads a key and its owner; nil when the key cannot be used.

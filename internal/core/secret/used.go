@@ -2,6 +2,7 @@ package secret
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -14,8 +15,9 @@ import (
 // not wait for a write. What was noted since the last flush is lost when the
 // process is killed; the audit log has every read anyway.
 type used struct {
-	mu  sync.Mutex
-	day map[usedAt]int64
+	mu     sync.Mutex
+	day    map[usedAt]int64 // to be stored
+	stored map[usedAt]int64 // stored lately, so that it is not compared again and again
 }
 
 type usedAt struct {
@@ -31,13 +33,14 @@ func (u *used) note(n name.Secret, suffix string, number uint64, at time.Time) {
 	k := usedAt{n, suffix, number}
 	d := day(at)
 	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.stored[k] == d || u.day[k] == d || len(u.day) >= maxUsed {
+		return
+	}
 	if u.day == nil {
 		u.day = map[usedAt]int64{}
 	}
-	if u.day[k] != d && len(u.day) < maxUsed {
-		u.day[k] = d
-	}
-	u.mu.Unlock()
+	u.day[k] = d
 }
 
 // take empties the collection.
@@ -47,6 +50,17 @@ func (u *used) take() map[usedAt]int64 {
 	out := u.day
 	u.day = nil
 	return out
+}
+
+// keep remembers what was stored.
+func (u *used) keep(all map[usedAt]int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.stored == nil || len(u.stored)+len(all) > maxUsed {
+		u.stored = all
+		return
+	}
+	maps.Copy(u.stored, all)
 }
 
 // usedAtOnce is how many notes one transaction stores: two keys each.
@@ -88,8 +102,11 @@ func (s *Service) flushUsed(ctx context.Context) error {
 			}
 		}
 	}
-	if len(batch) == 0 {
-		return nil
+	if len(batch) > 0 {
+		if err := write(); err != nil {
+			return err
+		}
 	}
-	return write()
+	s.used.keep(all)
+	return nil
 }
