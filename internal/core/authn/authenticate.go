@@ -40,9 +40,8 @@ type Credential struct {
 // Lookup returns the credential with that id. The error is Unauthenticated
 // when there is none to use.
 func (s *Service) Lookup(ctx context.Context, id string, now time.Time) (Credential, error) {
-	unknown := errs.Coded(errs.Unauthenticated, CodeUnknownKey, "the access key is not known")
 	if !validKeyID(id) {
-		return Credential{}, unknown
+		return Credential{}, unknownKey()
 	}
 	known, _ := s.keys.get(id)
 	cred, at := known, s.gate.DB.Revision() // the snapshot below is at least as new
@@ -54,7 +53,7 @@ func (s *Service) Lookup(ctx context.Context, id string, now time.Time) (Credent
 	}
 	switch {
 	case cred == nil:
-		return Credential{}, unknown
+		return Credential{}, unknownKey()
 	case !cred.expires.IsZero() && !now.Before(cred.expires):
 		return Credential{}, errs.Coded(errs.Unauthenticated, CodeExpiredKey, "the access key has expired")
 	}
@@ -78,6 +77,10 @@ func (s *Service) refresh(ctx context.Context, id string, known *credential) (cr
 		return err
 	})
 	return cred, err
+}
+
+func unknownKey() error {
+	return errs.Coded(errs.Unauthenticated, CodeUnknownKey, "the access key is not known")
 }
 
 // load reads a key and its owner; nil when the key cannot be used.
@@ -107,19 +110,22 @@ func (s *Service) load(r kv.Reader, id string) (*credential, error) {
 // AuthenticateToken proves a principal by a bearer token. The error tells
 // neither whether the id exists nor how the secret differs.
 func (s *Service) AuthenticateToken(ctx context.Context, token string, now time.Time) (caller.Caller, error) {
-	bad := errs.Coded(errs.Unauthenticated, CodeBadSecret, "the token is not valid")
 	id, secret, ok := ParseToken(token)
 	if !ok {
-		return caller.Caller{}, bad
+		return caller.Caller{}, badToken()
 	}
 	cred, err := s.Lookup(ctx, id, now)
 	if err != nil && !errs.Is(err, errs.Unauthenticated) {
 		return caller.Caller{}, err
 	}
 	if !cred.Secret.Equal(sensitive.FromString(secret)) || err != nil {
-		return caller.Caller{}, bad
+		return caller.Caller{}, badToken()
 	}
 	who := cred.Caller
 	who.Proof = caller.ProofToken
 	return who, nil
+}
+
+func badToken() error {
+	return errs.Coded(errs.Unauthenticated, CodeBadSecret, "the token is not valid")
 }
