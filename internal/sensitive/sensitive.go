@@ -18,16 +18,14 @@ const Redacted = "[redacted]"
 
 // Bytes is a secret byte string. The zero value is empty.
 //
-// The bytes are behind a pointer because fmt does not call the methods of a
+// The bytes are behind a function because fmt does not call the methods of a
 // value in an unexported field of some other struct: it prints what is in it,
-// which is then an address.
-type Bytes struct {
-	_ [0]func() // not comparable with ==, which would not be constant-time
-	b *[]byte
-}
+// through pointers when the verb does not fit. Of a function it prints the
+// address. Nor can values be compared with ==, which would not be constant-time.
+type Bytes struct{ reveal func() []byte }
 
 // New takes ownership of b: the caller must not change it afterwards.
-func New(b []byte) Bytes { return Bytes{b: &b} }
+func New(b []byte) Bytes { return Bytes{func() []byte { return b }} }
 
 // FromString copies s.
 func FromString(s string) Bytes { return New([]byte(s)) }
@@ -35,10 +33,10 @@ func FromString(s string) Bytes { return New([]byte(s)) }
 // Reveal returns the bytes themselves, not a copy. They must not be changed,
 // logged, or put into an error.
 func (s Bytes) Reveal() []byte {
-	if s.b == nil {
+	if s.reveal == nil {
 		return nil
 	}
-	return *s.b
+	return s.reveal()
 }
 
 // Len is the number of bytes.
