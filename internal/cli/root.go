@@ -97,7 +97,7 @@ func Execute(ctx context.Context, e *env.Env, getenv func(string) string, args [
 		err = exit.Usagef("%w; see \"countersign --help\"", err)
 	}
 	if msg := exit.Message(ctx, err); msg != "" {
-		fmt.Fprintf(e.Streams.Err, "countersign: %s\n", msg)
+		fmt.Fprintf(e.Streams.Err, "countersign: %s\n", strings.Join(strings.Fields(msg), " ")) // one line, whatever a library put into its text
 	}
 	return exit.Of(ctx, err)
 }

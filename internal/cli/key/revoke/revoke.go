@@ -30,8 +30,8 @@ func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Comman
 		Short: "End an access key at once",
 		Long: `End an access key at once: the next request with it is refused. Without --owner
 the owner is looked up, which needs the permission to list all keys.`,
-		Example: `  countersign key revoke CSAKEXAMPLE --owner deploy
-  countersign key revoke CSAKEXAMPLE`,
+		Example: `  countersign key revoke AKIAIOSFODNN7EXAMPLE --owner deploy
+  countersign key revoke AKIAIOSFODNN7EXAMPLE`,
 		Args: env.Args("ID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.ID = args[0]

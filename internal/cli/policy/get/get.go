@@ -30,7 +30,7 @@ func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Comman
 		Short: "Print the document of a policy",
 		Long:  "Print the document of a policy as it was put; with --json what is known of the\npolicy too, with the document as a string.",
 		Example: `  countersign policy get read-myapp
-  countersign policy get administrator --json`,
+  countersign policy get SecretsReadOnly --json`,
 		Args: env.Args("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Name = args[0]
