@@ -47,6 +47,7 @@ import (
 	policylist "countersign/internal/cli/policy/list"
 	policyput "countersign/internal/cli/policy/put"
 	policytest "countersign/internal/cli/policy/test"
+	secretchanges "countersign/internal/cli/secret/changes"
 	secretdelete "countersign/internal/cli/secret/delete"
 	secretdescribe "countersign/internal/cli/secret/describe"
 	secretget "countersign/internal/cli/secret/get"
@@ -56,6 +57,7 @@ import (
 	secretrestore "countersign/internal/cli/secret/restore"
 	secrettag "countersign/internal/cli/secret/tag"
 	secretuntag "countersign/internal/cli/secret/untag"
+	secretupdate "countersign/internal/cli/secret/update"
 	secretversions "countersign/internal/cli/secret/versions"
 	"countersign/internal/cli/server/backup"
 	"countersign/internal/cli/server/completion"
@@ -196,6 +198,8 @@ func addCommands(root *cobra.Command, e *env.Env) {
 		secretput.NewCmd(e, nil),
 		secretdescribe.NewCmd(e, nil),
 		secretversions.NewCmd(e, nil),
+		secretchanges.NewCmd(e, nil),
+		secretupdate.NewCmd(e, nil),
 		secretlabel.NewCmd(e, nil),
 		secrettag.NewCmd(e, nil),
 		secretuntag.NewCmd(e, nil),

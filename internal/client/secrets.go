@@ -334,3 +334,27 @@ func truth(b bool) string {
 
 // segment escapes a name for a path.
 func segment(s string) string { return url.PathEscape(s) }
+
+// Change is the record of one change to a secret.
+type Change struct {
+	ID        string    `json:"id"`
+	Region    string    `json:"region,omitempty"`
+	Name      string    `json:"name"`
+	Operation string    `json:"operation"`
+	Author    string    `json:"author"` // ARN
+	Front     string    `json:"front"`
+	Reason    string    `json:"reason,omitempty"`
+	Base      uint64    `json:"base_version,omitempty"` // current version before; 0 when none
+	Version   uint64    `json:"version,omitempty"`      // version written; 0 when none
+	Keys      []string  `json:"keys,omitempty"`         // keys of a JSON object that differ
+	Status    string    `json:"status"`
+	Time      time.Time `json:"time"`
+	RequestID string    `json:"request_id,omitempty"`
+}
+
+// ListChanges returns one page of the changes to a secret, newest first.
+func (c *Client) ListChanges(ctx context.Context, name string, limit int, page string) (Page[Change], error) {
+	var out Page[Change]
+	return out, c.call(ctx, request{method: "GET", path: "/secret/changes",
+		query: q("name", name, "limit", number(limit), "page", page)}, &out)
+}
