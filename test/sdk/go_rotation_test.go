@@ -52,6 +52,8 @@ func rotationKept(w *world) {
 	if d.NextRotationDate == nil || time.Until(*d.NextRotationDate) < 28*24*time.Hour || time.Until(*d.NextRotationDate) > 32*24*time.Hour {
 		w.Errorf("NextRotationDate is %v", d.NextRotationDate)
 	}
+	_, err = w.RotateSecret(ctx, &secretsmanager.RotateSecretInput{SecretId: made.Name})
+	w.refused("now, with the function that is kept", err, "AccessDeniedException", msgNotInvoked)
 	is(w, "the value", w.value(*made.Name), plant("v"))
 
 	cancelled, err := w.CancelRotateSecret(ctx, &secretsmanager.CancelRotateSecretInput{SecretId: made.Name})
@@ -122,7 +124,7 @@ func randomPassword(w *world) {
 			}
 		}
 	}
-	if get(secretsmanager.GetRandomPasswordInput{}) == get(secretsmanager.GetRandomPasswordInput{}) {
+	if one, other := get(secretsmanager.GetRandomPasswordInput{}), get(secretsmanager.GetRandomPasswordInput{}); one == other {
 		w.Error("the same password came twice")
 	}
 	for what, in := range map[string]secretsmanager.GetRandomPasswordInput{

@@ -1,7 +1,9 @@
 package sdk
 
 import (
+	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -194,4 +196,66 @@ func deprecatedVersions(w *world) {
 		w.Error("the first version is not listed")
 	}
 	w.stages("the first", all[*made.VersionId])
+}
+
+// concurrentWriters write one secret at the same time. Each write is a version,
+// and the two labels are where the last two were.
+func concurrentWriters(w *world) {
+	const writers = 20
+	id := *w.create("app", "first").Name
+	var group sync.WaitGroup
+	ids := make([]string, writers)
+	for i := range writers {
+		group.Go(func() {
+			out, err := w.PutSecretValue(w.Context(), &secretsmanager.PutSecretValueInput{SecretId: &id, SecretString: aws.String(plant(fmt.Sprint(i)))})
+			if err != nil {
+				w.Errorf("writer %d: %v", i, err)
+				return
+			}
+			ids[i] = *out.VersionId
+		})
+	}
+	group.Wait()
+	out, err := w.ListSecretVersionIds(w.Context(), &secretsmanager.ListSecretVersionIdsInput{SecretId: &id, IncludeDeprecated: aws.Bool(true)})
+	w.ok(err)
+	is(w, "the number of versions", len(out.Versions), writers+1)
+	labels := map[string]int{}
+	for _, v := range out.Versions {
+		for _, label := range v.VersionStages {
+			labels[label]++
+		}
+	}
+	is(w, "the number of current versions", labels["AWSCURRENT"], 1)
+	is(w, "the number of previous versions", labels["AWSPREVIOUS"], 1)
+	for i, version := range ids {
+		got, err := w.GetSecretValue(w.Context(), &secretsmanager.GetSecretValueInput{SecretId: &id, VersionId: &version})
+		w.ok(err)
+		is(w, "the value of a version", *got.SecretString, plant(fmt.Sprint(i)))
+	}
+}
+
+// concurrentCreators want the same name. One gets it.
+func concurrentCreators(w *world) {
+	const creators = 10
+	id := w.prefix + "app"
+	var group sync.WaitGroup
+	errs := make([]error, creators)
+	for i := range creators {
+		group.Go(func() {
+			_, errs[i] = w.CreateSecret(w.Context(), &secretsmanager.CreateSecretInput{Name: &id, SecretString: aws.String(plant(fmt.Sprint(i)))})
+		})
+	}
+	group.Wait()
+	made := 0
+	for _, err := range errs {
+		if err == nil {
+			made++
+			continue
+		}
+		if taken := (*types.ResourceExistsException)(nil); !errors.As(err, &taken) {
+			w.Errorf("got %v", err)
+		}
+	}
+	is(w, "the number of secrets made", made, 1)
+	is(w, "the number of versions", len(w.describe(id).VersionIdsToStages), 1)
 }

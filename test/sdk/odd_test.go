@@ -30,6 +30,7 @@ type odd struct {
 	skew      time.Duration
 	presign   bool
 	unsigned  bool
+	hash      string              // of the body, as the signature has it
 	alter     func(*http.Request) // after signing
 }
 
@@ -88,7 +89,7 @@ func (o odd) sign(t *testing.T, s *server, req *http.Request) *http.Request {
 	cred := aws.Credentials{AccessKeyID: orElse(o.key, s.env["AWS_ACCESS_KEY_ID"]),
 		SecretAccessKey: orElse(o.secret, s.env["AWS_SECRET_ACCESS_KEY"]), SessionToken: o.token}
 	sum := sha256.Sum256([]byte(o.body))
-	hash, service, region := hex.EncodeToString(sum[:]), orElse(o.service, "secretsmanager"), orElse(o.region, "us-east-1")
+	hash, service, region := orElse(o.hash, hex.EncodeToString(sum[:])), orElse(o.service, "secretsmanager"), orElse(o.region, "us-east-1")
 	at := time.Now().Add(o.skew)
 	if !o.presign {
 		if err := v4.NewSigner().SignHTTP(context.Background(), cred, req, hash, service, region, at); err != nil {
@@ -149,6 +150,7 @@ func TestSignatures(t *testing.T) {
 			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(`{"MaxResults":9}`)), 16
 			r.GetBody = nil
 		}}, "InvalidSignatureException", mismatch},
+		{"unsigned-body", odd{body: `{}`, hash: "UNSIGNED-PAYLOAD"}, "InvalidSignatureException", mismatch},
 		{"changed-target", odd{body: `{}`, alter: change("X-Amz-Target", "secretsmanager.GetRandomPassword")}, "InvalidSignatureException", mismatch},
 		{"changed-date", odd{body: `{}`, alter: change("X-Amz-Date", time.Now().Add(time.Minute).UTC().Format("20060102T150405Z"))}, "InvalidSignatureException", mismatch},
 		{"added-parameter", odd{body: `{}`, alter: func(r *http.Request) { r.URL.RawQuery = "a=b" }}, "InvalidSignatureException", mismatch},

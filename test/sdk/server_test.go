@@ -94,7 +94,7 @@ func startServer() (*server, error) {
 }
 
 // readyLine is the one line that the server prints when it answers requests.
-var readyLine = regexp.MustCompile(`^countersign is ready on (http://[0-9.:]+): paste  \. (\S+/env)$`)
+var readyLine = regexp.MustCompile(`^countersign is ready on (http://[0-9.:]+): paste  \. (.+/env)$`)
 
 func (s *server) waitReady(out io.Reader) error {
 	lines := make(chan string, 1)
@@ -210,7 +210,10 @@ func TestMain(m *testing.M) {
 }
 
 func (s *server) stop() error {
-	metrics := get(s.url + "/metrics")
+	metrics, err := get(s.url + "/metrics")
+	if err != nil {
+		return fmt.Errorf("reading the metrics: %w; the server wrote:\n%s", err, s.output)
+	}
 	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stopping the server: %w", err)
 	}
@@ -230,14 +233,17 @@ func (s *server) stop() error {
 }
 
 // get returns what a page says, for searching it.
-func get(url string) string {
+func get(url string) (string, error) {
 	resp, err := http.Get(url)
 	if err != nil {
-		return ""
+		return "", err
 	}
 	defer resp.Body.Close()
-	b, _ := io.ReadAll(resp.Body)
-	return string(b)
+	b, err := io.ReadAll(resp.Body)
+	if err == nil && (resp.StatusCode != http.StatusOK || len(b) == 0) {
+		err = fmt.Errorf("status %d and %d bytes", resp.StatusCode, len(b))
+	}
+	return string(b), err
 }
 
 // spellings are the forms in which a value could have been written.

@@ -109,6 +109,7 @@ class Scenario(unittest.TestCase):
             self.assertNotIn(absent, described)
         versions = self.sm.list_secret_version_ids(SecretId=id)["Versions"]
         self.assertEqual({v["VersionId"] for v in versions}, {put["VersionId"], two})
+        self.assertEqual(versions[0]["KmsKeyIds"], ["DefaultEncryptionKey"])
         versions = self.sm.list_secret_version_ids(SecretId=id, IncludeDeprecated=True)["Versions"]
         self.assertEqual({v["VersionId"] for v in versions}, {put["VersionId"], two, made["VersionId"]})
 
