@@ -2,7 +2,10 @@ package authn
 
 import (
 	"context"
+	"maps"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -246,7 +249,11 @@ type TestRequest struct {
 	Action   string            // canonical name or IAM action
 	Resource string            // ARN, or "*"
 	Tags     map[string]string // of the resource
-	Context  map[string]string // further condition keys, such as aws:SourceIp
+	// Context is further condition keys. What is said of the circumstances
+	// (aws:SourceIp, aws:SecureTransport, aws:CurrentTime, aws:RequestedRegion,
+	// aws:UserAgent, countersign:Front) takes the place of those of the
+	// question itself.
+	Context map[string]string
 }
 
 // TestResult is the decision that the request would have had.
@@ -284,8 +291,8 @@ func (s *Service) TestPolicy(ctx context.Context, who caller.Caller, req TestReq
 			Region: who.Region, Source: who.Source, Secure: who.Secure, Time: who.Time, Front: who.Front}
 		owner := ownerOf(req.Resource, who.Account)
 		ask := &policy.Request{Caller: subject, Op: op, Resource: req.Resource, Account: owner, Tags: req.Tags}
-		for k, v := range req.Context {
-			ask.Extra = append(ask.Extra, policy.Pair{Key: k, Value: v})
+		if err := suppose(ask, req.Context); err != nil {
+			return err
 		}
 		var set *policy.Set
 		if owner == who.Account {
@@ -305,6 +312,34 @@ func (s *Service) TestPolicy(ctx context.Context, who caller.Caller, req TestReq
 		return TestResult{}, err
 	}
 	return out, nil
+}
+
+// suppose puts condition keys into a question.
+func suppose(ask *policy.Request, keys map[string]string) (err error) {
+	who := &ask.Caller
+	for _, k := range slices.Sorted(maps.Keys(keys)) {
+		v := keys[k]
+		switch strings.ToLower(k) {
+		case "aws:sourceip":
+			who.Source, err = netip.ParseAddr(v)
+		case "aws:securetransport":
+			who.Secure, err = strconv.ParseBool(v)
+		case "aws:currenttime":
+			who.Time, err = time.Parse(time.RFC3339, v)
+		case "aws:requestedregion":
+			who.Region = v
+		case "aws:useragent":
+			who.Agent = v
+		case "countersign:front":
+			who.Front = v
+		default:
+			ask.Extra = append(ask.Extra, policy.Pair{Key: k, Value: v})
+		}
+		if err != nil {
+			return errs.InvalidField("Context", "the value of a condition key is not of its kind")
+		}
+	}
+	return nil
 }
 
 // ownerOf is the account in an ARN, or own when it names none.
