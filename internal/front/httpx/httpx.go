@@ -81,7 +81,7 @@ func (p Proxies) client(at netip.Addr, chain []string) netip.Addr {
 		if err != nil {
 			return at
 		}
-		if at = a.Unmap(); !p.trusts(at) {
+		if at = a.Unmap().WithZone(""); !p.trusts(at) { // a zone would be free text
 			return at
 		}
 	}
