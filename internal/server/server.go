@@ -20,8 +20,8 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 
 	"countersign/internal/config"
-	"countersign/internal/front/aws/sigv4"
 	"countersign/internal/front/httpx"
+	"countersign/internal/front/sigv4"
 )
 
 // Bounds of the listener. A header is at most 64 KiB; a connection that sends

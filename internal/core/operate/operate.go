@@ -91,6 +91,9 @@ type Keyring interface {
 	Rewrap(ctx context.Context, name string, w keyring.Walk) (keyring.Proof, error)
 }
 
+// KeyringInfo is what is told of the keys, for those who do not know keyrings.
+type KeyringInfo = keyring.Info
+
 // Config configures New.
 type Config struct {
 	Gate    *gate.Gate

@@ -8,8 +8,8 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/gate"
 	"countersign/internal/errs"
-	"countersign/internal/front/aws/sigv4"
 	"countersign/internal/front/httpx"
+	"countersign/internal/front/sigv4"
 	"countersign/internal/sensitive"
 )
 

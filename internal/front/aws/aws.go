@@ -44,8 +44,8 @@ import (
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
 	"countersign/internal/errs"
-	"countersign/internal/front/aws/sigv4"
 	"countersign/internal/front/httpx"
+	"countersign/internal/front/sigv4"
 )
 
 // MaxBody is the largest request body in bytes.

@@ -5,8 +5,8 @@ import (
 
 	"countersign/internal/core/authn"
 	"countersign/internal/errs"
-	"countersign/internal/front/aws/sigv4"
 	"countersign/internal/front/httpx"
+	"countersign/internal/front/sigv4"
 )
 
 // Codes of refusals by this package, which are AWS's names of them.

@@ -41,8 +41,8 @@ import (
 	"countersign/internal/core/operate"
 	"countersign/internal/core/secret"
 	"countersign/internal/errs"
-	"countersign/internal/front/aws/sigv4"
 	"countersign/internal/front/httpx"
+	"countersign/internal/front/sigv4"
 )
 
 const (

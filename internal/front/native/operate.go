@@ -10,7 +10,6 @@ import (
 	"countersign/internal/core/audit"
 	"countersign/internal/core/operate"
 	"countersign/internal/core/policy"
-	"countersign/internal/keyring"
 )
 
 //go:embed openapi.yaml
@@ -31,7 +30,7 @@ type keyringView struct {
 	Accounts   int       `json:"accounts"`
 }
 
-func viewKeyring(i keyring.Info) keyringView {
+func viewKeyring(i operate.KeyringInfo) keyringView {
 	return keyringView{StoreID: i.StoreID, Created: i.Created.UTC(), Format: i.Format, Seal: i.Seal,
 		Generation: i.Generation, RootKeys: i.RootKeys, Accounts: i.Accounts}
 }
@@ -88,7 +87,7 @@ type rotationState struct {
 	Failed   string      `json:"failed,omitempty"`
 }
 
-func viewRotation(i keyring.Info, r operate.Rotation) rotationState {
+func viewRotation(i operate.KeyringInfo, r operate.Rotation) rotationState {
 	v := rotationState{Keyring: viewKeyring(i), Running: r.Running, Pending: some(r.Pending), Account: r.Account, Done: r.Done,
 		Total: r.Total, Finished: r.Finished.UTC(), Failed: r.Failed}
 	for _, p := range r.Proofs {

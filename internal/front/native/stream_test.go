@@ -19,7 +19,7 @@ import (
 	"countersign/internal/core/audit"
 	"countersign/internal/core/coretest"
 	"countersign/internal/core/operate"
-	"countersign/internal/front/aws/sigv4"
+	"countersign/internal/front/sigv4"
 )
 
 func TestFollow(t *testing.T) {

@@ -1,6 +1,6 @@
 // The cross-check against the AWS SDK's own signer is a module of its own, so
 // that the SDK stays out of the product's dependencies.
-module countersign/internal/front/aws/sigv4/sdktest
+module countersign/internal/front/sigv4/sdktest
 
 go 1.26.0
 
@@ -11,4 +11,4 @@ require (
 
 require github.com/aws/smithy-go v1.28.8 // indirect
 
-replace countersign => ../../../../..
+replace countersign => ../../../..

@@ -17,7 +17,7 @@ import (
 	"testing"
 	"time"
 
-	"countersign/internal/front/aws/sigv4"
+	"countersign/internal/front/sigv4"
 	"countersign/internal/sensitive"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
