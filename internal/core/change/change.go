@@ -19,6 +19,8 @@ package change
 import (
 	"context"
 	"errors"
+	"strings"
+	"sync"
 	"time"
 
 	"countersign/internal/caller"
@@ -114,6 +116,7 @@ func (tx *Tx) Wrote(base, version uint64, keys []string) {
 type Service struct {
 	gate  *gate.Gate
 	relay *Relay
+	ids   ids
 }
 
 // Config configures New.
@@ -156,7 +159,7 @@ func (s *Service) submit(ctx context.Context, who caller.Caller, req Request, re
 		return Result{}, err
 	}
 	target, now := req.Edit.Target(), time.Now()
-	id := audit.NewID(now)
+	id := s.ids.next(now)
 	var res Result
 	s.relay.expect(rec.ID)
 	_, err := s.gate.DB.Update(ctx, func(txn kv.Txn) error {
@@ -193,6 +196,38 @@ func (s *Service) submit(ctx context.Context, who caller.Caller, req Request, re
 	}
 	s.relay.offer(*rec)
 	return res, nil
+}
+
+// ids makes the ids of changes. Each is larger than the ones before, also within
+// a millisecond, so that changes one after the other are listed in their order.
+type ids struct {
+	mu   sync.Mutex
+	last string
+}
+
+func (g *ids) next(now time.Time) string {
+	id := audit.NewID(now)
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if id <= g.last {
+		id = following(g.last)
+	}
+	g.last = id
+	return id
+}
+
+// following is the next id in the order of their text, which is base 32.
+func following(id string) string {
+	const digits = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+	b := []byte(id)
+	for i := len(b) - 1; i >= 0; i-- {
+		if b[i] != 'Z' {
+			b[i] = digits[strings.IndexByte(digits, b[i])+1]
+			break
+		}
+		b[i] = '0'
+	}
+	return string(b)
 }
 
 // recordKey is where a change is kept: by target, in order of time.

@@ -607,3 +607,38 @@ func TestRecoverTakesEntriesFromTheFuture(t *testing.T) {
 		}
 	})
 }
+
+func TestHistoryIsInOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // the clock stands still
+		db, l := memkv.New(memkv.Config{}), &log{}
+		p := start(t, db, l, change.RelayConfig{})
+		var want []string
+		for range 300 {
+			res, err := p.submit(t.Context(), edit{name: "a"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := audit.ParseIDTime(res.ID); err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, res.ID)
+		}
+		slices.Reverse(want)
+		var got []string
+		err := db.View(t.Context(), func(r kv.Reader) error {
+			got = nil
+			for before := ""; ; before = got[len(got)-1] {
+				page, err := change.History(r, edit{name: "a"}.Target(), before, 7)
+				if err != nil || len(page) == 0 {
+					return err
+				}
+				for _, c := range page {
+					got = append(got, c.ID)
+				}
+			}
+		})
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%v, %d changes, want %d in their order", err, len(got), len(want))
+		}
+	})
+}
