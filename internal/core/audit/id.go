@@ -7,20 +7,25 @@ import (
 	"time"
 )
 
-// idLen is the length of an id: 48 bits of milliseconds and 80 random bits in
-// Crockford's base 32, as in the ULID specification.
+// idLen is the length of an id: 48 bits of milliseconds, 16 bits of the fraction
+// of the millisecond, and 64 random bits, in Crockford's base 32. It is a ULID
+// whose random part begins with the finer time, as the ULID specification
+// leaves room for, so that ids of one process are in order.
 const idLen = 26
 
 const crockford = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
-// NewID returns an id of 26 characters that sorts, as text, by the millisecond
-// of t. The rest is random: ids are unique, and they are not secret, so the
+// NewID returns an id of 26 characters that sorts, as text, by t to about 15
+// nanoseconds. The rest is random: ids are unique, and they are not secret, so the
 // runtime's ChaCha8 generator (seeded by the system) is enough and cheap.
 // Times before 1970 count as 1970.
 func NewID(t time.Time) string {
 	var raw [16]byte
-	ms := uint64(max(t.UnixMilli(), 0))
-	binary.BigEndian.PutUint64(raw[:8], ms<<16|rand.Uint64()>>48)
+	var ms, fraction uint64
+	if ns := t.UnixNano(); ns > 0 {
+		ms, fraction = uint64(ns)/1e6, uint64(ns)%1e6<<16/1e6
+	}
+	binary.BigEndian.PutUint64(raw[:8], ms<<16|fraction)
 	binary.BigEndian.PutUint64(raw[8:], rand.Uint64())
 	hi, lo := binary.BigEndian.Uint64(raw[:8]), binary.BigEndian.Uint64(raw[8:])
 	var out [idLen]byte
