@@ -14,7 +14,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -51,7 +50,9 @@ type Server struct {
 	native  http.Handler // nil when not served
 	prom    http.Handler
 	scrape  []netip.Prefix
-	drain   atomic.Bool
+	// draining ends when no further request is taken.
+	draining context.Context
+	drain    context.CancelFunc
 }
 
 // Options are what a Server is given beside its configuration.
@@ -85,7 +86,8 @@ func open(ctx context.Context, c *core, m *metrics, o Options) (*Server, error) 
 		return nil, fmt.Errorf("the store in %q has no account %s yet: run \"countersign server init --config FILE\" first", cfg.Data, cfg.Account)
 	}
 	m.core.Store(c)
-	s := &Server{core: c, logger: c.logger, metrics: m, prom: m.handler(), scrape: config.Prefixes(cfg.Metrics.Allow)}
+	draining, drain := context.WithCancel(context.Background())
+	s := &Server{draining: draining, drain: drain, core: c, logger: c.logger, metrics: m, prom: m.handler(), scrape: config.Prefixes(cfg.Metrics.Allow)}
 	if err := s.fronts(o); err != nil {
 		return nil, err
 	}
@@ -145,7 +147,7 @@ func (s *Server) Serve(ctx context.Context, ready func()) error {
 // shutdown drains and closes.
 func (s *Server) shutdown() error {
 	notify(s.logger, daemon.SdNotifyStopping)
-	s.drain.Store(true)
+	s.drain()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(s.core.cfg.ShutdownTimeout))
 	defer cancel()
 	err := s.http.Shutdown(ctx)
@@ -200,7 +202,7 @@ func plain(w http.ResponseWriter, status int, text string) {
 func (s *Server) readyz(w http.ResponseWriter) {
 	st := s.core.log.Stats()
 	switch {
-	case s.drain.Load():
+	case s.draining.Err() != nil:
 		plain(w, http.StatusServiceUnavailable, "draining\n")
 	case st.Broken:
 		plain(w, http.StatusServiceUnavailable, "the audit log cannot be written: restart once its disk is sound\n")

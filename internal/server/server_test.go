@@ -348,3 +348,32 @@ func TestOldAuditSegmentsAreMoved(t *testing.T) {
 		}
 	}
 }
+
+func TestStopEndsStreams(t *testing.T) {
+	cfg := parse(t, t.TempDir(), "shutdown_timeout: 60s")
+	key, err := Init(t.Context(), cfg, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _, stop := start(t, cfg)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL()+"/api/v1/audit?follow=true", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+key.Token)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if _, err := res.Body.Read(make([]byte, 1)); err != nil || res.StatusCode != 200 {
+		t.Fatalf("following: %d, %v", res.StatusCode, err)
+	}
+	begin := time.Now()
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begin); took > 20*time.Second {
+		t.Errorf("a stream held the server for %v", took)
+	}
+}

@@ -66,6 +66,9 @@ type Config struct {
 	Region  string         // home: of requests that name none
 	Regions []string       // region labels of this server, Region among them
 	Logger  *slog.Logger   // default slog.Default()
+	// Draining ends when the server stops taking requests: then streams end
+	// that would go on for ever. Default: they end with their client.
+	Draining context.Context
 }
 
 // api is the handler.
@@ -161,6 +164,9 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, rt *route, vars [2]s
 	act := a.plan(w, r, rt, &c)
 	if c.err != nil {
 		return a.record(ctx, c.who, rt, "", c.err)
+	}
+	if rt.deadline == 0 { // a stream outlives the time in which a request has to be read
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a writer that has none is none of a socket
 	}
 	answer, err := act(ctx)
 	if err != nil {

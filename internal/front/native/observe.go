@@ -55,8 +55,12 @@ func queryAudit(a *api, c *call, _ *none) func(context.Context) (any, error) {
 			}
 		}
 		return func(ctx context.Context) (any, error) {
+			ctx, end := context.WithCancel(ctx)
+			if a.Draining != nil {
+				context.AfterFunc(a.Draining, end)
+			}
 			seq, err := a.Inspect.Follow(ctx, c.who, req)
-			return following{seq}, err
+			return following{seq, end}, err
 		}
 	}
 	return func(ctx context.Context) (any, error) {
@@ -91,6 +95,7 @@ const (
 // there was none for a while.
 type following struct {
 	seq iter.Seq2[audit.Record, error]
+	end context.CancelFunc
 }
 
 func (f following) send(ctx context.Context, w http.ResponseWriter) error {
@@ -99,7 +104,7 @@ func (f following) send(ctx context.Context, w http.ResponseWriter) error {
 	ctx, stop := context.WithCancel(ctx)
 	var alive sync.WaitGroup
 	alive.Go(func() { out.keepAlive(ctx) })
-	defer func() { stop(); alive.Wait() }()
+	defer func() { f.end(); stop(); alive.Wait() }()
 	err := out.line(nil) // the client knows that it has not missed what comes now
 	for r, e := range f.seq {
 		if err != nil {
