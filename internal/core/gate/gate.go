@@ -62,9 +62,17 @@ const ResourcePolicy = "resource policy"
 // NewAccess prepares an operation on the state that r shows. Only package
 // change needs it.
 func NewAccess(r kv.Reader, auth Authorizer, who caller.Caller, rec *audit.Record) *Access {
-	rec.Decision = nil
-	rec.Account, rec.Principal.Account = who.Account, ""
-	return &Access{Reader: r, Who: who, Record: rec, auth: auth}
+	a := &Access{Who: who, Record: rec, auth: auth}
+	a.begin(r)
+	return a
+}
+
+// begin prepares for one run of a transaction function, which may be one of
+// several.
+func (a *Access) begin(r kv.Reader) {
+	a.Reader, a.asked, a.refused = r, false, false
+	a.Record.Decision = nil
+	a.Record.Account, a.Record.Principal.Account = a.Who.Account, ""
 }
 
 // Allow returns nil when policy allows req, whose Caller it fills in, and
@@ -139,15 +147,19 @@ func (a *Access) Complete(op policy.Op) error {
 
 // View runs f over a snapshot as operation op on the resource of that name.
 func (g *Gate) View(ctx context.Context, who caller.Caller, op policy.Op, resource string, f func(*Access) error) error {
-	rec := NewRecord(who, op, resource)
+	v := struct { // one allocation: this is the way of every read
+		Access
+		rec audit.Record
+	}{Access{Who: who, auth: g.Auth}, NewRecord(who, op, resource)}
+	v.Record = &v.rec
 	err := g.DB.View(ctx, func(r kv.Reader) error {
-		a := NewAccess(r, g.Auth, who, &rec)
-		if err := f(a); err != nil {
+		v.begin(r)
+		if err := f(&v.Access); err != nil {
 			return err
 		}
-		return a.Complete(op)
+		return v.Complete(op)
 	})
-	return g.Finish(ctx, &rec, err)
+	return g.Finish(ctx, &v.rec, err)
 }
 
 // Finish writes the record of an operation that ended in err, which it returns

@@ -59,17 +59,27 @@ func Decode(b []byte, v any) error {
 
 // Get reads the record at key; ok is false when there is none.
 func Get[T any](r kv.Reader, key kv.Key) (v T, ok bool, err error) {
-	b, err := r.Get(key)
-	if errors.Is(err, kv.ErrNotFound) {
-		return v, false, nil
-	}
-	if err != nil {
-		return v, false, fmt.Errorf("reading %T: %w", v, err)
-	}
-	if err := Decode(b, &v); err != nil {
+	p, err := Find[T](r, key)
+	if p == nil || err != nil {
 		return v, false, err
 	}
-	return v, true, nil
+	return *p, true, nil
+}
+
+// Find is Get that returns the record by a pointer: nil when there is none.
+func Find[T any](r kv.Reader, key kv.Key) (*T, error) {
+	b, err := r.Get(key)
+	if errors.Is(err, kv.ErrNotFound) {
+		return nil, nil
+	}
+	v := new(T)
+	if err != nil {
+		return nil, fmt.Errorf("reading %T: %w", *v, err)
+	}
+	if err := Decode(b, v); err != nil {
+		return nil, err
+	}
+	return v, nil
 }
 
 // Put writes the record at key.

@@ -133,10 +133,6 @@ func purgeKey(n name.Secret, suffix string, when int64) kv.Key {
 	return kv.K("sys", "due", "purge").Num(uint64(when)).Str(n.Account, n.Region, n.Name, suffix)
 }
 
-func (h *head) tag(key string) int {
-	return slices.IndexFunc(h.Tags, func(t Tag) bool { return t.Key == key })
-}
-
 // labelsOf returns the labels on a version, sorted.
 func (h *head) labelsOf(number uint64) (labels []string) {
 	for l, at := range h.Labels {
@@ -173,11 +169,7 @@ func (h *head) live() error {
 }
 
 func getHead(r kv.Reader, n name.Secret) (*head, error) {
-	h, ok, err := record.Get[head](r, headKey(n))
-	if err != nil || !ok {
-		return nil, err
-	}
-	return &h, nil
+	return record.Find[head](r, headKey(n))
 }
 
 func putHead(tx kv.Txn, n name.Secret, h *head) error { return record.Put(tx, headKey(n), h) }
