@@ -145,7 +145,6 @@ func (a allow) Authorize(kv.Reader, *policy.Request, *policy.Set) (policy.Decisi
 type process struct {
 	*change.Service
 	relay *change.Relay
-	stop  func() // without a last attempt, as kill -9
 }
 
 func start(t *testing.T, db kv.DB, l *log, c change.RelayConfig) *process {

@@ -60,7 +60,7 @@ func TestRandomPasswordHoldsOneOfEach(t *testing.T) {
 		p, err := f.Secrets.RandomPassword(f.ctx, f.Admin, secret.PasswordRequest{Length: 5, Each: true, Space: true})
 		f.must(err)
 		for _, class := range []string{secret.Lowercase, secret.Uppercase, secret.Digits, secret.Punctuation, " "} {
-			if strings.IndexAny(string(p.Reveal()), class) < 0 {
+			if !strings.ContainsAny(string(p.Reveal()), class) {
 				t.Fatalf("none of %q in a password", class)
 			}
 		}
