@@ -57,6 +57,7 @@ func TestReadme(t *testing.T) {
 	}
 	cmd := exec.Command("bash", "-c", script.String())
 	cmd.Dir = work
+	cmd.Env = append(os.Environ(), withAWS(t)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)

@@ -15,6 +15,7 @@ import unittest.mock
 import uuid
 
 import boto3
+import botocore
 from botocore.exceptions import ClientError
 
 from model import Watcher
@@ -26,7 +27,17 @@ NO_SECRET = "Secrets Manager can't find the specified secret."
 watchers = []
 
 
+# Before 1.31 botocore does not read AWS_ENDPOINT_URL (Debian 12 has 1.29): the
+# endpoint is then given as programs of that time gave it.
+# It also knows fewer members and operations, and shows responses to nobody
+# before they are parsed: what needs those is left to the other SDKs then.
+OLD = tuple(map(int, botocore.__version__.split(".")[:2])) < (1, 42)
+since_then = unittest.skipIf(OLD, "this botocore is too old for it; the SDKs for Go and JavaScript do the same")
+
+
 def client(region=None, **more):
+    if OLD:
+        more.setdefault("endpoint_url", os.environ["AWS_ENDPOINT_URL"])
     made = boto3.client("secretsmanager", region_name=region, **more)
     watchers.append(Watcher(made))
     return made
@@ -34,6 +45,8 @@ def client(region=None, **more):
 
 def tearDownModule():
     """Fails when an operation was never answered."""
+    if OLD:
+        return
     done = set().union(*(w.succeeded for w in watchers))
     missing = set(client().meta.service_model.operation_names) - done
     if missing:
@@ -119,8 +132,9 @@ class Scenario(unittest.TestCase):
         got = self.sm.get_secret_value(SecretId=made["ARN"])
         self.assertNotIn("SecretString", got)
         self.assertTrue(got["SecretBinary"] == data, "the bytes came back changed")
-        batch = self.sm.batch_get_secret_value(SecretIdList=[made["Name"]])
-        self.assertTrue(batch["SecretValues"][0]["SecretBinary"] == data, "the bytes came back changed")
+        if hasattr(self.sm, "batch_get_secret_value"):
+            batch = self.sm.batch_get_secret_value(SecretIdList=[made["Name"]])
+            self.assertTrue(batch["SecretValues"][0]["SecretBinary"] == data, "the bytes came back changed")
 
     def test_text(self):
         """Text comes back as it went, whatever is in it."""
@@ -154,6 +168,7 @@ class Scenario(unittest.TestCase):
         self.refused("ResourceNotFoundException", "can't find the specified secret value for VersionId: ", self.sm.get_secret_value, SecretId=id, VersionId=str(uuid.uuid4()))
         self.refused("InvalidRequestException", "You provided a VersionStage that is not associated to the provided VersionId.", self.sm.get_secret_value, SecretId=id, VersionId=one, VersionStage="AWSCURRENT")
 
+    @since_then
     def test_deletion(self):
         made = self.create()
         id = made["Name"]
@@ -172,6 +187,7 @@ class Scenario(unittest.TestCase):
         self.sm.delete_secret(SecretId=id, ForceDeleteWithoutRecovery=True)
         self.assertNotEqual(self.create()["ARN"], made["ARN"])
 
+    @since_then
     def test_tags_and_lists(self):
         for name in "cab":
             self.create(name, Description=f"About {name}")
@@ -191,6 +207,7 @@ class Scenario(unittest.TestCase):
         self.assertEqual(names(Filters=[mine, {"Key": "name", "Values": ["!" + self.prefix + "a"]}], SortBy="name", SortOrder="asc"), "bc")
         self.refused("InvalidNextTokenException", "", self.sm.list_secrets, NextToken="made-up")
 
+    @since_then
     def test_batch(self):
         names = [self.create(n, n)["Name"] for n in ("one", "two")]
         got = self.sm.batch_get_secret_value(SecretIdList=names + [self.prefix + "none"])
@@ -239,6 +256,7 @@ class Scenario(unittest.TestCase):
         west.put_secret_value(SecretId=id, SecretString=plant("theirs"))
         self.assertValue(self.sm.get_secret_value(SecretId=id)["SecretString"], plant("one"))
 
+    @since_then
     def test_rotation(self):
         id = self.create()["Name"]
         self.refused("InvalidRequestException", "No Lambda rotation function ARN is associated with this secret.", self.sm.rotate_secret, SecretId=id)
