@@ -32,7 +32,7 @@ func TestRolledBackLog(t *testing.T) {
 	}
 	s.mustVerify(t) // it is whole: only the store can tell
 	_, said, code := command(t, "server", "--config", s.config)
-	if code == 0 || !strings.Contains(said, "audit log") || !strings.Contains(said, "accept the loss") {
+	if code == 0 || !strings.Contains(said, "audit log") || !strings.Contains(said, "audit.accept_loss") {
 		t.Fatalf("with an older log the server ended with %d and said %q", code, line(said))
 	}
 	t.Logf("refused: %s", line(said))

@@ -156,8 +156,9 @@ func (r *reader) Scan(x kv.Range) iter.Seq2[kv.Pair, error] {
 // the pages of the file.
 type pairs struct {
 	data  *bbolt.Bucket
-	first uintptr // of the mapped pages
-	end   uintptr // zero for a bucket so small that bbolt copies it
+	at    *bbolt.Cursor // for get; one goroutine at a time uses a transaction
+	first uintptr       // of the mapped pages
+	end   uintptr       // zero for a bucket so small that bbolt copies it
 }
 
 func pairsOf(tx *bbolt.Tx) pairs {
@@ -179,8 +180,15 @@ func (p *pairs) inside(b []byte) bool {
 // get returns nil for an absent key.
 func (p *pairs) get(key []byte) (v []byte, err error) {
 	defer recovered(&err)
-	if v = p.data.Get(key); !p.inside(v) {
+	if p.at == nil {
+		p.at = p.data.Cursor() // used again: it keeps the memory of its path
+	}
+	k, v := p.at.Seek(key)
+	switch {
+	case !p.inside(k) || !p.inside(v):
 		return nil, errOutside
+	case !bytes.Equal(k, key):
+		return nil, nil
 	}
 	return v, nil
 }
