@@ -38,8 +38,9 @@ func serverSide(version string) env.ServerSide {
 		Dev: func(ctx context.Context, o env.DevOptions) error {
 			return server.Dev(ctx, server.DevOptions{Dir: o.Dir, Listen: o.Listen, Stdout: o.Out, Stderr: o.Err, Version: version})
 		},
-		Fsck:        checkStore,
-		VerifyAudit: verifyAudit,
+		Fsck:          checkStore,
+		VerifyAudit:   verifyAudit,
+		RestoreBackup: restoreBackup,
 	}
 }
 
@@ -75,6 +76,11 @@ func checkStore(ctx context.Context, o env.StoreOptions) (env.FsckReport, error)
 	}
 	r, err := server.Fsck(ctx, cfg)
 	return env.FsckReport{Revision: r.Revision, Pairs: r.Pairs, Problems: r.Problems}, err
+}
+
+func restoreBackup(ctx context.Context, o env.RestoreOptions) (env.RestoreResult, error) {
+	r, err := server.RestoreBackup(ctx, o.Backup, o.Identity, o.Data)
+	return env.RestoreResult{Data: o.Data, Created: r.Created, Version: r.Version, Files: r.Files}, err
 }
 
 // storeConfig finds a store: that of a configuration, or the one that a

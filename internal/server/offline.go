@@ -8,10 +8,15 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
+
+	"filippo.io/age"
 
 	"countersign/internal/config"
+	"countersign/internal/core/audit"
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
+	"countersign/internal/core/operate"
 	"countersign/internal/core/record"
 	"countersign/internal/core/secret"
 	"countersign/internal/errs"
@@ -19,8 +24,6 @@ import (
 	"countersign/internal/kv"
 	"countersign/internal/kv/boltkv"
 	"countersign/internal/kv/fsck"
-
-	"countersign/internal/core/audit"
 )
 
 // ErrInitialized says that the store has its home account already.
@@ -144,4 +147,38 @@ func VerifyAudit(ctx context.Context, dir, keyFile, head string, live bool) (Aud
 		}
 	}
 	return audit.Verify(ctx, dir, keys, opts)
+}
+
+// RestoreReport says what RestoreBackup restored.
+type RestoreReport struct {
+	Created time.Time // when the backup was made
+	Version string    // of the program that made it
+	Files   int
+}
+
+// RestoreBackup fills an absent or empty data folder from a backup file. An
+// encrypted one needs a file with age identities. The key file or passphrase of
+// the store is in no backup and must be brought along.
+func RestoreBackup(_ context.Context, backup, identityFile, dir string) (RestoreReport, error) {
+	var identities []age.Identity
+	if identityFile != "" {
+		f, err := os.Open(identityFile)
+		if err != nil {
+			return RestoreReport{}, fmt.Errorf("reading the identities: %w", err)
+		}
+		identities, err = age.ParseIdentities(f)
+		if err := errors.Join(err, f.Close()); err != nil {
+			return RestoreReport{}, fmt.Errorf("%s holds no age identity that can be read", identityFile) // the cause may quote it
+		}
+	}
+	f, err := os.Open(backup)
+	if err != nil {
+		return RestoreReport{}, fmt.Errorf("reading the backup: %w", err)
+	}
+	defer f.Close()
+	m, err := operate.RestoreBackup(f, identities, dir)
+	if err != nil {
+		return RestoreReport{}, err
+	}
+	return RestoreReport{Created: m.Created, Version: m.Version, Files: len(m.Files)}, nil
 }

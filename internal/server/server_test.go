@@ -22,6 +22,8 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
+
 	"countersign/internal/config"
 )
 
@@ -375,5 +377,62 @@ func TestStopEndsStreams(t *testing.T) {
 	}
 	if took := time.Since(begin); took > 20*time.Second {
 		t.Errorf("a stream held the server for %v", took)
+	}
+}
+
+func TestEncryptedBackupIsRestored(t *testing.T) {
+	dir := t.TempDir()
+	cfg := parse(t, dir, "")
+	key, err := Init(t.Context(), cfg, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, _, stop := start(t, cfg)
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL()+"/api/v1/backup",
+		strings.NewReader(`{"recipients":["`+id.Recipient().String()+`"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+key.Token)
+	req.Header.Set("Content-Type", "application/json")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != 200 || !bytes.HasPrefix(body, []byte("age-encryption.org/")) {
+		t.Fatalf("backup: %d, %v, %.80q", res.StatusCode, err, body)
+	}
+	if err := stop(); err != nil {
+		t.Fatal(err)
+	}
+	backup, identity := filepath.Join(dir, "b.age"), filepath.Join(dir, "id.txt")
+	for path, text := range map[string]string{backup: string(body), identity: id.String() + "\n", filepath.Join(dir, "bad.txt"): "AGE-SECRET-KEY-1NO\n"} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	data := filepath.Join(dir, "restored")
+	if _, err := RestoreBackup(t.Context(), backup, "", data); err == nil {
+		t.Error("an encrypted backup was restored without an identity")
+	}
+	if _, err := RestoreBackup(t.Context(), backup, filepath.Join(dir, "bad.txt"), data); err == nil || strings.Contains(err.Error(), "AGE-SECRET") {
+		t.Errorf("with a broken identity: %v", err)
+	}
+	if rep, err := RestoreBackup(t.Context(), backup, identity, data); err != nil || rep.Files < 3 || rep.Created.IsZero() {
+		t.Fatalf("RestoreBackup: %+v, %v", rep, err)
+	}
+	again := parse(t, dir, "seal: {keyfile: data/root.key}")
+	again.Data, again.Audit.Dir = data, filepath.Join(data, "audit")
+	if rep, err := Fsck(t.Context(), again); err != nil || len(rep.Problems) > 0 {
+		t.Errorf("Fsck of the restored store: %+v, %v", rep, err)
+	}
+	if _, err := Init(t.Context(), again, io.Discard); !errors.Is(err, ErrInitialized) {
+		t.Errorf("the restored store has no account: %v", err)
 	}
 }
