@@ -48,6 +48,7 @@ var (
 	ErrClosed    = errors.New("store is closed")
 	ErrNoSpace   = errors.New("no space left for the store")
 	ErrCorrupt   = errors.New("store is corrupt")
+	ErrInUse     = errors.New("another process has it open")
 	// ErrUnknown says that a commit failed at a point where it may or may not
 	// have become durable. Whoever needs to know reads the store again.
 	ErrUnknown = errors.New("outcome of the commit is unknown")

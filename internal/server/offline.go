@@ -66,6 +66,9 @@ type FsckReport struct {
 func Fsck(ctx context.Context, cfg config.Config) (FsckReport, error) {
 	path := storePath(cfg.Data)
 	ring, err := openRing(ctx, cfg, path)
+	if errors.Is(err, kv.ErrInUse) {
+		return FsckReport{}, &errs.Error{Kind: errs.Unavailable, Msg: "the store can be checked while no server has it open", Err: err}
+	}
 	if err != nil {
 		// The check of the file itself may tell why the keyring does not open.
 		rep, ferr := fsck.Run(ctx, path, fsck.Config{})

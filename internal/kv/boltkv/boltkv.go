@@ -34,6 +34,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -162,6 +163,9 @@ func (d *DB) acquire(ctx context.Context) error {
 // full or nobody is waiting to join it.
 func (d *DB) release() {
 	defer func() { <-d.turn }()
+	if d.batch != nil && d.waiting.Load() == 0 {
+		runtime.Gosched() // whoever can run and is about to update joins the batch
+	}
 	if b := d.batch; b != nil && (b.full() || d.waiting.Load() == 0) {
 		d.batch = nil
 		d.commit(b)

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"countersign/internal/kv"
 )
 
 // lock takes the lock that bbolt takes right after, so that the file can be
@@ -23,7 +25,7 @@ func lock(f *os.File, exclusive bool, timeout time.Duration) error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return errors.New("another process has it open")
+			return kv.ErrInUse
 		}
 	}
 }

@@ -103,7 +103,7 @@ func openBolt(path string, opts *bbolt.Options) (b *bbolt.DB, err error) {
 	b, err = bbolt.Open(path, 0o600, opts)
 	switch {
 	case errors.Is(err, berrors.ErrTimeout):
-		return nil, errors.New("another process has it open")
+		return nil, kv.ErrInUse
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
 		return nil, fmt.Errorf("%w: %w", kv.ErrCorrupt, err)
 	}
