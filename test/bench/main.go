@@ -14,7 +14,7 @@
 //
 // It needs Linux, and the binary that "make build" makes:
 //
-//	go run . [-out FILE] [-markdown] [-server BINARY] [-dir FOLDER] [-profile FILE]
+//	go run . [-out FILE] [-markdown] [-server BINARY] [-dir FOLDER] [-profile FILE [-load LOAD]]
 //
 // It exits with 1 when something could not be measured, and with 3 when a
 // budget is not held.
@@ -58,6 +58,8 @@ func main() {
 
 type options struct {
 	out, server, dir, profile string
+	load                      string
+	conns                     int
 	markdown                  bool
 	secrets, rounds           int
 	each                      time.Duration
@@ -69,7 +71,9 @@ func run(ctx context.Context, args []string) error {
 	flags.StringVar(&o.out, "out", "", "write the figures to this file, as JSON")
 	flags.StringVar(&o.server, "server", filepath.Join("..", "..", "build", "countersign"), "the server's binary; empty: this program serves, with the same code")
 	flags.StringVar(&o.dir, "dir", "", "keep the stores in a new folder under this one (default the system's for temporary files)")
-	flags.StringVar(&o.profile, "profile", "", "instead, profile the server under signed reads of many secrets, into this file")
+	flags.StringVar(&o.profile, "profile", "", "instead, profile the server under -load, into this file")
+	flags.StringVar(&o.load, "load", "signed", "what to profile: signed or token reads, or puts")
+	flags.IntVar(&o.conns, "connections", 16, "with how many connections to profile")
 	flags.BoolVar(&o.markdown, "markdown", false, "print the tables as Markdown")
 	flags.IntVar(&o.secrets, "secrets", 100_000, "how many secrets the store holds")
 	flags.IntVar(&o.rounds, "rounds", 5, "how many turns each load takes")

@@ -25,6 +25,7 @@ const (
 	readHot     = "GetSecretValue, signed, one hot secret"
 	readSpread  = "GetSecretValue, signed, 10000 secrets"
 	readToken   = "native read, token, 10000 secrets"
+	pacedBare   = "bare net/http, at half of the capacity for signed reads"
 	pacedSigned = "GetSecretValue, signed, 10000 secrets, at half of capacity"
 	pacedToken  = "native read, token, 10000 secrets, at half of capacity"
 	putSpread   = "PutSecretValue, signed, 10000 secrets"
@@ -259,26 +260,29 @@ func (b *bench) reads(ctx context.Context) error {
 			b.report.Figures = append(b.report.Figures, middle(l.runs))
 		}
 	}
-	return b.paced(p)
+	return b.paced(bare, p)
 }
 
-// paced measures latency at half of what 16 connections got through.
-func (b *bench) paced(p *process) error {
+// paced measures latency at half of what 16 connections got through. What the
+// bare server shows at the same rate is the machine's own share of it.
+func (b *bench) paced(bare, p *process) error {
 	for _, l := range []struct {
 		name, capacity string
+		p              *process
 		next           source
 	}{
-		{pacedSigned, readSpread, among(b.signed)},
-		{pacedToken, readToken, among(b.tokens)},
+		{pacedBare, readSpread, bare, same(plain(bare.addr))},
+		{pacedSigned, readSpread, p, among(b.signed)},
+		{pacedToken, readToken, p, among(b.tokens)},
 	} {
 		rate := b.report.find(l.capacity, 16).Requests / 2
-		pool, err := dial(p.addr, 16)
+		pool, err := dial(l.p.addr, 16)
 		if err != nil {
 			return err
 		}
 		var runs []Figure
 		for range b.o.rounds {
-			o, err := pool.paced(b.o.each, rate, l.next)
+			o, err := pool.paced(3*b.o.each, rate, l.next) // longer than the second between two syncs
 			if err != nil {
 				pool.close()
 				return fmt.Errorf("%s: %w", l.name, err)
@@ -411,21 +415,23 @@ func median(v []float64) float64 {
 	return v[len(v)/2]
 }
 
-// profile runs the server inside this program, under signed reads.
+// profile runs the server inside this program, under one load.
 func (b *bench) profile(ctx context.Context) error {
+	next := map[string]source{"signed": among(b.signed), "token": among(b.tokens), "puts": b.requests.writes(spread)}[b.o.load]
+	if next == nil {
+		return fmt.Errorf("-load: %q is not signed, token or puts", b.o.load)
+	}
 	p, err := b.serve()
 	if err != nil {
 		return err
 	}
 	if _, err := p.answers(ctx, time.Now(), b.hot); err != nil {
-		_ = p.stop()
-		return err
+		return errors.Join(err, p.stop())
 	}
-	l := &load{name: readSpread, p: p, next: among(b.signed)}
-	f, err := l.take(16, 10*time.Second)
+	l := &load{name: b.o.load, p: p, next: next}
+	f, err := l.take(b.o.conns, 10*time.Second)
 	if err != nil {
-		_ = p.stop()
-		return err
+		return errors.Join(err, p.stop())
 	}
 	fmt.Printf("%s: %.0f requests/s, %.1f us of CPU each\n", f.Name, f.Requests, f.CPU)
 	return p.stop()
