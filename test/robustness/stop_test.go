@@ -3,6 +3,7 @@ package robustness
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,8 +19,10 @@ import (
 	"countersign/internal/core/audit"
 )
 
-// TestStopUnderLoad stops the server while clients call it. Every request whose
-// connection was accepted is answered, and nothing is left to do afterwards.
+// TestStopUnderLoad stops the server while clients call it. Every request that
+// the server began is answered, and nothing is left to do afterwards. A request
+// that crosses the closing of its idle connection was never begun, which is how
+// HTTP/1.1 is (RFC 9112, section 9.5).
 func TestStopUnderLoad(t *testing.T) {
 	s := newStore(t, t.TempDir(), "")
 	p := s.start(t)
@@ -40,8 +43,8 @@ func TestStopUnderLoad(t *testing.T) {
 					a, err = p.native(http.MethodGet, "/secret/value?name="+url.QueryEscape(name), nil)
 				}
 				switch {
-				case errors.Is(err, syscall.ECONNREFUSED):
-					return // the listener is closed: this request was not accepted
+				case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE), errors.Is(err, io.EOF):
+					return // never read by the server: below, the log has no record of it
 				case err != nil:
 					broken <- err
 					return
@@ -71,6 +74,10 @@ func TestStopUnderLoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		counted[r.RequestID]++
+		_, ok := answered.Load(r.RequestID)
+		if !ok && (r.Operation == "PutValue" || r.Operation == "ReadValue") {
+			t.Errorf("%s %s was done and recorded, and never answered", r.Operation, r.RequestID)
+		}
 	}
 	answered.Range(func(id, _ any) bool {
 		if counted[id.(string)] != 1 {
