@@ -40,6 +40,9 @@ type Caller struct {
 	KeyID   string            // the access key used, empty when none was
 	Proof   Proof
 	MFA     time.Time // when a second factor was last shown; zero when never
+	// Generation counts the changes of identities in the account; it is that of
+	// the committed state in which the principal was looked up.
+	Generation uint64
 
 	Front     string // "aws/secretsmanager", "native", ...
 	Region    string // the region label that the request names

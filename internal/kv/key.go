@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strings"
 )
 
 // Key builds tuple keys whose byte order is the order of their parts: strings
@@ -26,6 +27,10 @@ func K(parts ...string) Key {
 // Str appends string parts. It may reuse k's memory.
 func (k Key) Str(parts ...string) Key {
 	for _, p := range parts {
+		if strings.IndexByte(p, 0) < 0 { // nearly always
+			k = append(append(k, p...), 0, 1)
+			continue
+		}
 		for i := range len(p) {
 			k = append(k, p[i])
 			if p[i] == 0 {

@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,6 +23,7 @@ type metrics struct {
 	commit   prometheus.Histogram
 	views    atomic.Uint64
 	core     atomic.Pointer[core]
+	handles  sync.Map // answered -> counters; as many as the tables have rows
 }
 
 func newMetrics() *metrics {
@@ -81,10 +83,24 @@ func truth(b bool) float64 {
 	return 0
 }
 
+// answered is where one kind of answer is counted.
+type answered struct{ front, operation, outcome string }
+
+type counters struct {
+	requests prometheus.Counter
+	seconds  prometheus.Observer
+}
+
 // Answered implements httpx.Observer.
 func (m *metrics) Answered(front, operation, outcome string, d time.Duration) {
-	m.requests.WithLabelValues(front, operation, outcome).Inc()
-	m.seconds.WithLabelValues(front).Observe(d.Seconds())
+	k := answered{front, operation, outcome}
+	c, ok := m.handles.Load(k)
+	if !ok {
+		c, _ = m.handles.LoadOrStore(k, counters{m.requests.WithLabelValues(front, operation, outcome), m.seconds.WithLabelValues(front)})
+	}
+	n := c.(counters)
+	n.requests.Inc()
+	n.seconds.Observe(d.Seconds())
 }
 
 // Update implements traced.Observer.

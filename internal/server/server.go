@@ -36,7 +36,7 @@ const (
 // heap of this server is a few MiB, and Go's default of 100 would collect it
 // for every few hundred requests, at a fifth of the processor time of a read.
 // GOGC in the environment overrides it.
-const gcPercent = 400
+const gcPercent = 800
 
 // Server is a running server.
 type Server struct {

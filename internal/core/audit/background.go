@@ -57,8 +57,12 @@ func (l *Log) unfinished() bool {
 	l.mu.Unlock()
 	l.headMu.Lock()
 	defer l.headMu.Unlock()
-	return l.rotationDue(st) || l.written != st.head || l.cfg.Anchor != nil && l.anchored != st.head
+	return l.rotationDue(st) || l.publishDue() && (l.written != st.head || l.cfg.Anchor != nil && l.anchored != st.head)
 }
+
+// publishDue reports whether the head may be published again: each time is
+// some syncs of the disk. The caller holds headMu.
+func (l *Log) publishDue() bool { return time.Since(l.published) >= l.cfg.PublishEvery }
 
 func (l *Log) rotationDue(st state) bool {
 	return st.seq >= st.first && (st.size >= l.cfg.SegmentSize || time.Since(st.began) >= l.cfg.SegmentAge)
@@ -82,6 +86,13 @@ func (l *Log) settle() error {
 		if err := l.alone(l.rotate); err != nil {
 			return err
 		}
+		return l.publish(context.Background())
+	}
+	l.headMu.Lock()
+	publish := l.publishDue()
+	l.headMu.Unlock()
+	if !publish {
+		return nil
 	}
 	return l.publish(context.Background())
 }
@@ -127,6 +138,7 @@ func (l *Log) publish(ctx context.Context) error {
 		l.anchored = head
 		l.anchorSeq.Store(head.Seq)
 	}
+	l.published = time.Now()
 	return nil
 }
 

@@ -15,7 +15,9 @@
 // key: up to the last signature, no record was edited, added, cut or moved by
 // anybody without the private key. Two things need more than the files. Records
 // after the last signature (a second's worth by default) can be rewritten by
-// who can write the files. And who replaces the whole folder, HEAD included, by
+// who can write the files; and those after the last publication of HEAD (ten
+// seconds' worth by default, none after a clean stop) can be cut off at a
+// signature. And who replaces the whole folder, HEAD included, by
 // an older copy of itself is found only by comparing with a head that was kept
 // elsewhere: Config.Anchor and Config.ExpectHead do that with the store.
 // Whoever holds the private key can write any history.

@@ -29,6 +29,7 @@ type Config struct {
 	SegmentAge      time.Duration // age at which a segment is closed; 24 h when 0
 	CheckpointAfter time.Duration // from the first unsigned record to signature and fsync; 1 s when 0
 	CheckpointEvery uint64        // records after which it does not wait; 32768 when 0
+	PublishEvery    time.Duration // between two publications of the head, to HEAD and Anchor; 10 s when 0
 	SpaceEvery      time.Duration // between two looks at the free space; 2 s when 0
 	WarnFree        int64         // bytes free below which Stats.LowSpace is set; 512 MiB when 0, off when negative
 	MinFree         int64         // bytes free below which Append refuses; 32 MiB when 0, off when negative
@@ -65,6 +66,7 @@ func (c *Config) setDefaults() error {
 	orElse(&c.SegmentSize, 64<<20)
 	orElse(&c.SegmentAge, 24*time.Hour)
 	orElse(&c.CheckpointAfter, time.Second)
+	orElse(&c.PublishEvery, 10*time.Second)
 	orElse(&c.CheckpointEvery, 32768)
 	orElse(&c.SpaceEvery, 2*time.Second)
 	orElse(&c.WarnFree, 512<<20)
@@ -139,6 +141,7 @@ type Log struct {
 	headMu    sync.Mutex
 	written   Head          // in HEAD
 	anchored  Head          // taken by Anchor
+	published time.Time     // when HEAD and the anchor were last brought up to date
 	first     atomic.Uint64 // first record that is kept
 	anchorSeq atomic.Uint64 // anchored.Seq
 

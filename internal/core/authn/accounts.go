@@ -119,7 +119,7 @@ func (s *Service) mayCreate(ctx context.Context, who caller.Caller) (allowed boo
 		return true, nil
 	}
 	err = s.gate.DB.View(ctx, func(r kv.Reader) error {
-		d, err := s.Authorize(r, &policy.Request{Caller: who, Op: policy.CreateAccount,
+		d, err := s.Authorize(r, 0, &policy.Request{Caller: who, Op: policy.CreateAccount,
 			Resource: policy.AccountARN(who.Account), Account: who.Account}, nil)
 		allowed = d.Allowed
 		return err

@@ -103,7 +103,7 @@ func (s *Service) load(r kv.Reader, id string) (*credential, error) {
 	}
 	return &credential{
 		account: place.Account, generation: g, secret: sensitive.New(k.Secret), expires: when(k.Expires),
-		who: caller.Caller{Account: place.Account, Kind: p.Kind, Name: k.Principal, Groups: p.Groups, Tags: p.Tags, KeyID: id},
+		who: caller.Caller{Account: place.Account, Kind: p.Kind, Name: k.Principal, Groups: p.Groups, Tags: p.Tags, KeyID: id, Generation: g},
 	}, nil
 }
 

@@ -3,6 +3,7 @@ package authn
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
@@ -25,27 +26,23 @@ type sets struct {
 	generation uint64
 	identity   *policy.Set
 	boundary   *policy.Set // of the access key; nil when it does not narrow
+	// checked is a revision at which the generation was this.
+	checked atomic.Uint64
+	// noted is the second in which the key was last noted as used.
+	noted atomic.Int64
 }
 
 // Authorize evaluates the caller's policies and the resource's own. Where the
 // access key carries policies, they must allow too. The key counts as used: who
 // gets here has proved that it holds it.
-func (a *Authorizer) Authorize(r kv.Reader, req *policy.Request, resource *policy.Set) (policy.Decision, error) {
+func (a *Authorizer) Authorize(r kv.Reader, at kv.Revision, req *policy.Request, resource *policy.Set) (policy.Decision, error) {
 	who := &req.Caller
-	if who.KeyID != "" && !who.Time.IsZero() {
-		a.used.note(who.Account, who.KeyID, who.Time)
-	}
-	g, err := generation(r, who.Account)
+	set, err := a.current(r, at, req)
 	if err != nil {
 		return policy.Decision{}, err
 	}
-	k := setKey{who.Account, who.Name, who.KeyID}
-	set, ok := a.sets.get(k)
-	if !ok || set.generation != g {
-		if set, err = loadSets(r, req, g); err != nil {
-			return policy.Decision{}, err
-		}
-		a.sets.put(k, set)
+	if now := who.Time.Unix(); who.KeyID != "" && !who.Time.IsZero() && set.noted.Swap(now) != now {
+		a.used.note(who.Account, who.KeyID, who.Time)
 	}
 	d := policy.Evaluate(set.identity, resource, req)
 	if !d.Allowed || set.boundary == nil {
@@ -57,6 +54,33 @@ func (a *Authorizer) Authorize(r kv.Reader, req *policy.Request, resource *polic
 		return narrow, nil
 	}
 	return d, nil
+}
+
+// current returns the caller's policies as r shows them.
+func (a *Authorizer) current(r kv.Reader, at kv.Revision, req *policy.Request) (*sets, error) {
+	k := setKey{req.Caller.Account, req.Caller.Name, req.Caller.KeyID}
+	set, ok := a.sets.get(k)
+	if ok && at != 0 && set.checked.Load() == uint64(at) {
+		return set, nil
+	}
+	g, err := generation(r, k.account)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || set.generation != g {
+		if set, err = loadSets(r, req, g); err != nil {
+			return nil, err
+		}
+		// What a write transaction shows may never be committed, and its
+		// generation then be given out again: only a committed one is kept.
+		if at != 0 || g == req.Caller.Generation {
+			a.sets.put(k, set)
+		}
+	}
+	if at != 0 {
+		set.checked.Store(uint64(at))
+	}
+	return set, nil
 }
 
 // loadSets compiles what is attached to a caller.

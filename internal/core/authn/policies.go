@@ -304,7 +304,7 @@ func (s *Service) TestPolicy(ctx context.Context, who caller.Caller, req TestReq
 				ask.Tags = tags
 			}
 		}
-		d, err := s.Authorize(r, ask, set)
+		d, err := s.Authorize(r, 0, ask, set)
 		out = TestResult{Allowed: d.Allowed, Effect: d.Effect, Policy: d.Policy, Statement: d.Statement, Missing: d.Missing}
 		return err
 	})

@@ -137,7 +137,7 @@ func (l *log) ids() map[string]int {
 // allow is an Authorizer that allows everything, or nothing.
 type allow bool
 
-func (a allow) Authorize(kv.Reader, *policy.Request, *policy.Set) (policy.Decision, error) {
+func (a allow) Authorize(kv.Reader, kv.Revision, *policy.Request, *policy.Set) (policy.Decision, error) {
 	return policy.Decision{Allowed: bool(a), Effect: policy.EffectNoMatch}, nil
 }
 

@@ -27,9 +27,10 @@ import (
 // Authorizer decides from the policies in the store as r sees it. It must
 // return a decision for every request, and an error only when it could not
 // read the store. resource is the policy on the thing itself, nil when it has
-// none.
+// none. at is the revision that r shows, 0 when it is not known: what was read
+// at that revision before need not be read again.
 type Authorizer interface {
-	Authorize(r kv.Reader, req *policy.Request, resource *policy.Set) (policy.Decision, error)
+	Authorize(r kv.Reader, at kv.Revision, req *policy.Request, resource *policy.Set) (policy.Decision, error)
 }
 
 // Log takes audit records; see audit.Log.Append.
@@ -51,6 +52,7 @@ type Access struct {
 	Record *audit.Record // the function may set Version, Keys, Resource, Region
 
 	auth    Authorizer
+	at      kv.Revision // that Reader shows; 0 when it is not known
 	asked   bool
 	refused bool // policy said no to something that was asked
 }
@@ -92,7 +94,7 @@ func (a *Access) Allow(req *policy.Request, resource *policy.Set) error {
 	}
 	req.Caller = a.Who
 	foreign := req.Account != a.Who.Account
-	d, err := a.auth.Authorize(a.Reader, req, resource)
+	d, err := a.auth.Authorize(a.Reader, a.at, req, resource)
 	if err != nil {
 		return err
 	}
@@ -104,7 +106,7 @@ func (a *Access) Allow(req *policy.Request, resource *policy.Set) error {
 	}
 	a.refused = true
 	blind := unseen(req)
-	told, err := a.auth.Authorize(a.Reader, blind, nil)
+	told, err := a.auth.Authorize(a.Reader, a.at, blind, nil)
 	if err != nil {
 		return err
 	}
@@ -152,8 +154,12 @@ func (g *Gate) View(ctx context.Context, who caller.Caller, op policy.Op, resour
 		rec audit.Record
 	}{Access{Who: who, auth: g.Auth}, NewRecord(who, op, resource)}
 	v.Record = &v.rec
+	at := g.DB.Revision()
 	err := g.DB.View(ctx, func(r kv.Reader) error {
 		v.begin(r)
+		if at == g.DB.Revision() { // then it is also that of the snapshot, which was taken in between
+			v.at = at
+		}
 		if err := f(&v.Access); err != nil {
 			return err
 		}

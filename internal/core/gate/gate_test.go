@@ -40,7 +40,7 @@ type answers struct {
 	err error
 }
 
-func (a answers) Authorize(kv.Reader, *policy.Request, *policy.Set) (policy.Decision, error) {
+func (a answers) Authorize(kv.Reader, kv.Revision, *policy.Request, *policy.Set) (policy.Decision, error) {
 	return a.d, a.err
 }
 
@@ -145,7 +145,7 @@ func TestRecordOfWhoGoesAway(t *testing.T) {
 // seen notes what policy was asked, and refuses.
 type seen struct{ reqs []policy.Request }
 
-func (s *seen) Authorize(_ kv.Reader, req *policy.Request, resource *policy.Set) (policy.Decision, error) {
+func (s *seen) Authorize(_ kv.Reader, _ kv.Revision, req *policy.Request, resource *policy.Set) (policy.Decision, error) {
 	s.reqs = append(s.reqs, *req)
 	effect := policy.EffectNoMatch
 	if resource != nil || req.Tags != nil {

@@ -19,7 +19,7 @@ import (
 // Timing of the background work.
 const (
 	purgeEvery = time.Minute
-	flushEvery = 30 * time.Second
+	flushEvery = 5 * time.Minute
 )
 
 // Run deletes what is due and stores when things were last read, until ctx

@@ -193,7 +193,7 @@ func (s *Service) describe(r kv.Reader, f *found) (Description, error) {
 	}
 	d := Description{
 		ARN: f.arn(), Name: f.Name, Region: f.Region, Description: h.Description, KMSKey: h.KMSKey, Type: h.Type,
-		Created: when(h.Created), Changed: when(h.Changed), Accessed: dayTime(used),
+		Created: when(h.Created), Changed: when(h.Changed), Accessed: dayTime(s.used.last(f.Secret, h.Suffix, 0, used)),
 		Deleted: when(h.Deleted), Purge: when(h.Purge), Tags: h.Tags,
 		Current: h.Labels[name.Current].Number, Rotation: h.Rotation, Replicas: h.Replicas,
 	}
@@ -306,7 +306,7 @@ func (s *Service) listVersions(r kv.Reader, f *found, req VersionsRequest) (Vers
 		v := e.Value
 		slices.Sort(labels[number])
 		out.Versions = append(out.Versions, VersionInfo{Number: number, ID: v.ID, Labels: labels[number], State: v.State,
-			Created: when(v.Created), Accessed: dayTime(used), KMSKey: v.KMSKey, Size: v.Size, Binary: v.Binary,
+			Created: when(v.Created), Accessed: dayTime(s.used.last(f.Secret, f.head.Suffix, number, used)), KMSKey: v.KMSKey, Size: v.Size, Binary: v.Binary,
 			Author: v.Author, Change: v.Change})
 	}
 	return out, nil

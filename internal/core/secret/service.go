@@ -16,6 +16,7 @@ package secret
 import (
 	"context"
 	"crypto/rand"
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"time"
@@ -110,7 +111,7 @@ func New(c Config) *Service {
 		c.Logger = slog.Default()
 	}
 	return &Service{gate: c.Gate, changes: c.Changes, vault: c.Vault, regions: c.Regions, keep: c.Keep,
-		keepFor: c.KeepFor, logger: c.Logger, purged: make(chan struct{}, 1)}
+		keepFor: c.KeepFor, logger: c.Logger, used: used{seed: maphash.MakeSeed()}, purged: make(chan struct{}, 1)}
 }
 
 // Regions are the region labels of this server, home first.

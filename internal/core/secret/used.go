@@ -2,7 +2,7 @@ package secret
 
 import (
 	"context"
-	"maps"
+	"hash/maphash"
 	"sync"
 	"time"
 
@@ -15,9 +15,10 @@ import (
 // not wait for a write. What was noted since the last flush is lost when the
 // process is killed; the audit log has every read anyway.
 type used struct {
-	mu     sync.Mutex
-	day    map[usedAt]int64 // to be stored
-	stored map[usedAt]int64 // stored lately, so that it is not compared again and again
+	seed maphash.Seed
+	mu   sync.Mutex
+	seen map[uint64]int64 // day by the hash of what was noted on it
+	day  map[usedAt]int64 // to be stored: of versions and, as number 0, of the secret
 }
 
 type usedAt struct {
@@ -26,24 +27,32 @@ type usedAt struct {
 	number uint64
 }
 
-// maxUsed bounds the memory; what is noted beyond it waits for the next read.
-const maxUsed = 20_000
+// Bounds of the memory. What is noted beyond maxUsed waits for the next read;
+// seen is emptied when it is full, and then some days are stored again.
+const (
+	maxUsed = 20_000
+	maxSeen = 100_000
+)
 
 func (u *used) note(n name.Secret, suffix string, number uint64, at time.Time) {
-	k := usedAt{n, suffix, number}
-	d := day(at)
+	k, d := usedAt{n, suffix, number}, day(at)
+	h := maphash.Comparable(u.seed, k)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.stored[k] == d || u.day[k] == d || len(u.day) >= maxUsed {
+	if u.seen[h] == d || len(u.day) >= maxUsed {
 		return
 	}
 	if u.day == nil {
 		u.day = map[usedAt]int64{}
 	}
-	u.day[k] = d
+	if u.seen == nil || len(u.seen) >= maxSeen {
+		u.seen = map[uint64]int64{}
+	}
+	u.day[k], u.seen[h] = d, d
+	u.day[usedAt{n, suffix, 0}] = d
 }
 
-// take empties the collection.
+// take empties what is to be stored.
 func (u *used) take() map[usedAt]int64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -52,18 +61,22 @@ func (u *used) take() map[usedAt]int64 {
 	return out
 }
 
-// keep remembers what was stored.
-func (u *used) keep(all map[usedAt]int64) {
+// forget lets reads be noted again, when what was taken could not be stored.
+func (u *used) forget() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.stored == nil || len(u.stored)+len(all) > maxUsed {
-		u.stored = all
-		return
-	}
-	maps.Copy(u.stored, all)
+	u.seen = nil
 }
 
-// usedAtOnce is how many notes one transaction stores: two keys each.
+// last is the day on which a version, or for number 0 the secret, was last
+// read, stored being what the store says.
+func (u *used) last(n name.Secret, suffix string, number uint64, stored int64) int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return max(stored, u.day[usedAt{n, suffix, number}])
+}
+
+// usedAtOnce is how many notes one transaction stores.
 const usedAtOnce = kv.MaxOps / 2
 
 // flushUsed stores the days, where they are new.
@@ -78,16 +91,14 @@ func (s *Service) flushUsed(ctx context.Context) error {
 				} else if h == nil || h.Suffix != k.suffix {
 					continue // gone since it was read
 				}
-				for _, number := range []uint64{0, k.number} {
-					key := usedKey(k.Secret, k.suffix, number)
-					if old, _, err := record.Get[int64](tx, key); err != nil {
-						return err
-					} else if old >= all[k] {
-						continue
-					}
-					if err := record.Put(tx, key, all[k]); err != nil {
-						return err
-					}
+				key := usedKey(k.Secret, k.suffix, k.number)
+				if old, _, err := record.Get[int64](tx, key); err != nil {
+					return err
+				} else if old >= all[k] {
+					continue
+				}
+				if err := record.Put(tx, key, all[k]); err != nil {
+					return err
 				}
 			}
 			return nil
@@ -95,18 +106,22 @@ func (s *Service) flushUsed(ctx context.Context) error {
 		batch = batch[:0]
 		return err
 	}
-	for k := range all {
-		if batch = append(batch, k); len(batch) == usedAtOnce {
-			if err := write(); err != nil {
-				return err
+	store := func() error {
+		for k := range all {
+			if batch = append(batch, k); len(batch) == usedAtOnce {
+				if err := write(); err != nil {
+					return err
+				}
 			}
 		}
-	}
-	if len(batch) > 0 {
-		if err := write(); err != nil {
-			return err
+		if len(batch) == 0 {
+			return nil
 		}
+		return write()
 	}
-	s.used.keep(all)
+	if err := store(); err != nil {
+		s.used.forget()
+		return err
+	}
 	return nil
 }
