@@ -65,7 +65,7 @@ func initStore(ctx context.Context, file string, log io.Writer) (env.InitResult,
 	if err != nil {
 		return env.InitResult{}, err
 	}
-	return env.InitResult{Account: k.Account, Key: client.NewKey{Key: client.Key{ID: k.ID, Owner: k.User},
+	return env.InitResult{Account: k.Account, Key: client.NewKey{Key: client.Key{ID: k.ID, Owner: k.User, Created: k.Created},
 		Secret: sensitive.FromString(k.Secret), Token: sensitive.FromString(k.Token)}}, nil
 }
 

@@ -33,6 +33,7 @@ var ErrInitialized = errors.New("the store is initialized already")
 type FirstKey struct {
 	ID, Secret, Token string
 	Account, User     string
+	Created           time.Time
 }
 
 // Init makes the store that a configuration names, with the home account and
@@ -50,7 +51,7 @@ func Init(ctx context.Context, cfg config.Config, stderr io.Writer) (FirstKey, e
 		return FirstKey{}, err
 	}
 	secret := string(key.Secret.Reveal())
-	return FirstKey{ID: key.ID, Secret: secret, Token: authn.Token(key.ID, secret), Account: cfg.Account, User: authn.Admin}, nil
+	return FirstKey{ID: key.ID, Secret: secret, Token: authn.Token(key.ID, secret), Account: cfg.Account, User: authn.Admin, Created: key.Created}, nil
 }
 
 // FsckReport is the outcome of Fsck. A store without problems is sound.
