@@ -58,7 +58,7 @@ func Dev(ctx context.Context, o DevOptions) error {
 		return errors.Join(err, s.shutdown())
 	}
 	return s.Serve(ctx, func() {
-		fmt.Fprintf(o.Stderr, nextSteps, s.URL(), id, env, env)
+		fmt.Fprintf(o.Stderr, nextSteps, s.URL(), id, env, env, os.Args[0])
 		fmt.Fprintf(o.Stdout, "countersign is ready on %s: paste  . %s\n", s.URL(), env)
 	})
 }
@@ -72,7 +72,7 @@ const nextSteps = `
     . %s
     aws secretsmanager create-secret --name myapp/database --secret-string '{"username":"admin"}'
     aws secretsmanager get-secret-value --secret-id myapp/database
-    countersign list
+    %s list
 
 `
 
