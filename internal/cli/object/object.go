@@ -10,6 +10,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strings"
+	"unicode/utf8"
 )
 
 // ErrNoObject says that the value is no JSON object.
@@ -22,6 +24,9 @@ type member struct {
 
 // parse splits an object into its members, in their order.
 func parse(data []byte) ([]member, error) {
+	if !json.Valid(data) { // all of it: the decoder alone stops at the end of the object
+		return nil, ErrNoObject
+	}
 	d := json.NewDecoder(bytes.NewReader(data))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return nil, ErrNoObject
@@ -38,14 +43,14 @@ func parse(data []byte) ([]member, error) {
 		if err := d.Decode(&raw); err != nil {
 			return nil, ErrNoObject
 		}
+		if strings.ContainsRune(key, utf8.RuneError) { // half of a surrogate pair, which would be lost
+			return nil, errors.New("the JSON object has a key that is not valid Unicode")
+		}
 		if seen[key] {
 			return nil, errors.New("the JSON object has a key twice")
 		}
 		seen[key] = true
 		out = append(out, member{key, raw})
-	}
-	if _, err := d.Token(); err != nil || len(bytes.TrimSpace(data[d.InputOffset():])) > 0 {
-		return nil, ErrNoObject
 	}
 	return out, nil
 }
