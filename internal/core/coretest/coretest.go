@@ -113,6 +113,7 @@ func New(t testing.TB, c Config) *Core {
 	})
 	core.Key, err = core.Authn.Bootstrap(ctx)
 	must(t, err)
+	must(t, core.Relay.Flush(ctx)) // so that no record of the set-up comes after those of the test
 	core.Admin = core.As(t, core.Key)
 	return core
 }
@@ -169,6 +170,7 @@ func (c *Core) userOf(t testing.TB, admin caller.Caller, n, document string) (ca
 	}
 	key, err := c.Authn.CreateKey(ctx, admin, authn.CreateKeyRequest{Owner: n})
 	must(t, err)
+	must(t, c.Relay.Flush(ctx))
 	return c.As(t, key), key
 }
 
@@ -177,6 +179,7 @@ func (c *Core) Stranger(t testing.TB) (caller.Caller, authn.NewKey) {
 	t.Helper()
 	key, err := c.Authn.CreateAccount(context.Background(), c.Admin, Other, "other")
 	must(t, err)
+	must(t, c.Relay.Flush(context.Background()))
 	return c.As(t, key), key
 }
 

@@ -142,17 +142,11 @@ func (e *restoreEdit) Apply(tx *change.Tx) error {
 	return e.save(tx)
 }
 
-// TagRequest sets and removes tags; no key may be in both.
-type TagRequest struct {
-	ID     name.SecretID
-	Set    []Tag
-	Remove []string
-	Reason string
-}
-
+// tagEdit sets and removes tags; no key is in both.
 type tagEdit struct {
 	edit
-	req TagRequest
+	set    []Tag
+	remove []string
 }
 
 // Tag sets tags on a secret, replacing the values of keys that it has.
@@ -164,7 +158,7 @@ func (s *Service) Tag(ctx context.Context, who caller.Caller, id name.SecretID, 
 	if err != nil {
 		return Written{}, s.refuse(ctx, who, policy.TagSecret, id.Name, err)
 	}
-	e := &tagEdit{edit{s: s, op: policy.TagSecret, who: who, id: id}, TagRequest{Set: tags}}
+	e := &tagEdit{edit{s: s, op: policy.TagSecret, who: who, id: id}, tags, nil}
 	return s.run(ctx, who, reason, e, &e.edit)
 }
 
@@ -182,15 +176,15 @@ func (s *Service) Untag(ctx context.Context, who caller.Caller, id name.SecretID
 	if err != nil {
 		return Written{}, s.refuse(ctx, who, policy.UntagSecret, id.Name, err)
 	}
-	e := &tagEdit{edit{s: s, op: policy.UntagSecret, who: who, id: id}, TagRequest{Remove: keys}}
+	e := &tagEdit{edit{s: s, op: policy.UntagSecret, who: who, id: id}, nil, keys}
 	return s.run(ctx, who, reason, e, &e.edit)
 }
 
 // Allow asks twice: with the tags as they are, and as they will be, so that
 // nobody takes the operation from themselves by it.
 func (e *tagEdit) Allow(a *gate.Access) error {
-	extra := tagPairs(e.req.Set)
-	for _, k := range e.req.Remove {
+	extra := tagPairs(e.set)
+	for _, k := range e.remove {
 		extra = append(extra, policy.Pair{Key: policy.KeyTagKeys, Value: k})
 	}
 	if err := e.open(a, extra...); err != nil || e.f.head == nil {
@@ -210,14 +204,14 @@ func (e *tagEdit) Allow(a *gate.Access) error {
 // tags are the secret's tags after the edit.
 func (e *tagEdit) tags() []Tag {
 	tags := slices.Clone(e.f.head.Tags)
-	for _, t := range e.req.Set {
+	for _, t := range e.set {
 		if i := slices.IndexFunc(tags, func(old Tag) bool { return old.Key == t.Key }); i >= 0 {
 			tags[i].Value = t.Value
 		} else {
 			tags = append(tags, t)
 		}
 	}
-	return slices.DeleteFunc(tags, func(t Tag) bool { return slices.Contains(e.req.Remove, t.Key) })
+	return slices.DeleteFunc(tags, func(t Tag) bool { return slices.Contains(e.remove, t.Key) })
 }
 
 func (e *tagEdit) Apply(tx *change.Tx) error {

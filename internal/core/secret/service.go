@@ -219,7 +219,7 @@ func (s *Service) value(r kv.Reader, f *found, number uint64) (sensitive.Bytes, 
 	return sensitive.New(plain), nil
 }
 
-// sealValue encrypts a value for its place.
+// putValue encrypts a value for its place and stores it.
 func (s *Service) putValue(tx kv.Txn, n name.Secret, h *head, number uint64, value sensitive.Bytes) error {
 	sealed, err := s.vault.SealValue(h.DataKey, valueID(n, h.Suffix, number), value.Reveal())
 	if err != nil {

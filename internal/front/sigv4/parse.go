@@ -113,7 +113,7 @@ func (req *Request) parseHeader(auth string) error {
 	}
 	rest, ok := strings.CutPrefix(auth, Algorithm)
 	if !ok || rest != "" && rest[0] != ' ' && rest[0] != '\t' {
-		return incomplete("Unsupported AWS 'algorithm' (only %s for now).", Algorithm)
+		return incomplete("Unsupported AWS 'algorithm': only %s is accepted.", Algorithm)
 	}
 	var credential, signedHeaders, signature string
 	for {
@@ -387,7 +387,7 @@ func (req *Request) take(p *presign) error {
 		return incomplete("%s Re-examine the query-string parameters.", strings.Join(lacks, " "))
 	}
 	if p.algorithm != Algorithm {
-		return incomplete("Unsupported AWS 'algorithm' (only %s for now).", Algorithm)
+		return incomplete("Unsupported AWS 'algorithm': only %s is accepted.", Algorithm)
 	}
 	if err := req.parseStamp(p.date); err != nil {
 		return err
