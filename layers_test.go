@@ -34,9 +34,10 @@ var house = []layer{
 	{[]string{"internal/core/schedule"}, []string{"internal/errs"}},
 	{[]string{"internal/core/policy", "internal/core/audit"}, []string{"internal/errs", "internal/name", "internal/caller"}},
 	{[]string{"internal/core/record"}, []string{"internal/errs", "internal/kv"}},
+	{[]string{"internal/core/protect"}, []string{"internal/errs", "internal/name", "internal/core/record"}},
 	{[]string{"internal/core/gate"}, []string{"internal/errs", "internal/name", "internal/caller", "internal/kv", "internal/core/audit", "internal/core/policy"}},
-	{[]string{"internal/core/change"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/record", "internal/core/gate")},
-	{[]string{"internal/core/secret", "internal/core/authn"}, append(ground, "internal/keyring", "internal/core/audit", "internal/core/policy",
+	{[]string{"internal/core/change"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/protect", "internal/core/record", "internal/core/gate")},
+	{[]string{"internal/core/secret", "internal/core/authn"}, append(ground, "internal/keyring", "internal/core/audit", "internal/core/policy", "internal/core/protect",
 		"internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/schedule")},
 	{[]string{"internal/core/inspect", "internal/core/operate"}, append(ground, "internal/keyring", "internal/seal/...", "internal/core/...")},
 

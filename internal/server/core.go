@@ -110,10 +110,11 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	}
 	auth := &authn.Authorizer{}
 	c.gate = &gate.Gate{DB: c.db, Auth: auth, Log: c.log}
-	c.changes = change.New(change.Config{Gate: c.gate, Relay: c.relay})
+	c.changes = change.New(change.Config{Gate: c.gate, Relay: c.relay, Logger: logger})
 	c.authn = authn.New(authn.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account}, auth)
 	c.secrets = secret.New(secret.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Regions: cfg.Regions,
 		Keep: cfg.History.Keep, KeepFor: time.Duration(cfg.History.MinAge), Logger: logger})
+	c.changes.Connect(c.authn, c.secrets, map[string]change.Decoder{"secret": c.secrets.DecodeEdit})
 	c.run()
 	return c, nil
 }
@@ -160,6 +161,7 @@ func (c *core) run() {
 	for _, job := range []func(context.Context){
 		c.relay.Run,
 		c.secrets.Run,
+		c.changes.Run,
 		c.retain,
 		func(ctx context.Context) {
 			c.authn.Run(ctx, func(err error) { c.logger.Error("storing when keys were used", "error", err) })

@@ -10,6 +10,14 @@ import (
 func Rules() []fsck.Rule {
 	return []fsck.Rule{
 		{Kind: "change", Shape: "ssssss", Decode: record.Check[Record]},
+		{Kind: "change-place", Shape: "sss", Decode: record.Check[place]},
+		{Kind: "change-open", Shape: "sss"},
+		{Kind: "change-open-of", Shape: "ssssss"},
+		{Kind: "change-repeat", Shape: "ssss", Decode: record.Check[repeated]},
+		{Kind: "proposal", Shape: "sss", Decode: record.Check[proposal]},
+		{Kind: "proposal-edit", Shape: "sss"},
+		{Kind: "protection", Shape: "ss", Decode: record.Check[ruleList]},
+		{Kind: "change-due", Shape: "ssnsss"},
 		{Kind: "outbox", Shape: "sss", Decode: record.Check[audit.Record]},
 	}
 }

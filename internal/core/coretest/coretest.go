@@ -98,6 +98,8 @@ func New(t testing.TB, c Config) *Core {
 	core.Secrets = secret.New(secret.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring,
 		Regions: []string{Region, Second}, Keep: c.Keep, KeepFor: time.Nanosecond, Logger: c.Logger})
 
+	core.Changes.Connect(core.Authn, core.Secrets, map[string]change.Decoder{"secret": core.Secrets.DecodeEdit})
+
 	running, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() { defer close(done); core.Relay.Run(running) }()

@@ -51,10 +51,17 @@ type Access struct {
 	Who    caller.Caller
 	Record *audit.Record // the function may set Version, Keys, Resource, Region
 
-	auth    Authorizer
-	at      kv.Revision // that Reader shows; 0 when it is not known
-	asked   bool
-	refused bool // policy said no to something that was asked
+	// Proposable says that an operation which policy does not allow may be turned
+	// into a proposal, by who may propose it on that resource; OnlyProposes is
+	// then set, and the caller of Allow must apply nothing.
+	Proposable   bool
+	OnlyProposes bool
+
+	auth     Authorizer
+	at       kv.Revision // that Reader shows; 0 when it is not known
+	resource string      // ARN that was first asked about
+	asked    bool
+	refused  bool // policy said no to something that was asked
 }
 
 // ResourcePolicy is the name under which the policy on a thing itself is
@@ -72,7 +79,7 @@ func NewAccess(r kv.Reader, auth Authorizer, who caller.Caller, rec *audit.Recor
 // begin prepares for one run of a transaction function, which may be one of
 // several.
 func (a *Access) begin(r kv.Reader) {
-	a.Reader, a.asked, a.refused = r, false, false
+	a.Reader, a.asked, a.refused, a.OnlyProposes = r, false, false, false
 	a.Record.Decision = nil
 	a.Record.Account, a.Record.Principal.Account = a.Who.Account, ""
 }
@@ -88,6 +95,9 @@ func (a *Access) begin(r kv.Reader) {
 // when it is allowed, and into the caller's when it is not. What the caller's
 // account can then read of the refusal is worded as if the thing did not exist.
 func (a *Access) Allow(req *policy.Request, resource *policy.Set) error {
+	if !a.asked {
+		a.resource = req.Resource
+	}
 	a.asked = true
 	if a.Who.Kind == caller.System {
 		return nil // the server's own work, never a stranger's request
@@ -103,6 +113,16 @@ func (a *Access) Allow(req *policy.Request, resource *policy.Set) error {
 			a.Record.Account, a.Record.Principal.Account = req.Account, a.Who.Account
 		}
 		return nil
+	}
+	if a.Proposable && d.Effect != policy.EffectDeny {
+		ok, err := a.May(req, policy.ProposeChange, resource)
+		if err != nil {
+			return err
+		}
+		if ok {
+			a.OnlyProposes = true
+			return nil
+		}
 	}
 	a.refused = true
 	blind := unseen(req)
@@ -123,6 +143,21 @@ func (a *Access) Allow(req *policy.Request, resource *policy.Set) error {
 	}
 	return &errs.Error{Kind: errs.Denied, Decision: a.Record.ID, Code: told.Effect,
 		Msg: a.Who.ARN() + " is not authorized to perform " + req.Op.Action() + " (decision " + a.Record.ID + ")"}
+}
+
+// Resource is the ARN that policy was first asked about.
+func (a *Access) Resource() string { return a.resource }
+
+// May tells whether policy would allow the caller op on what req is about. It
+// is no operation by itself: nothing is recorded or refused.
+func (a *Access) May(req *policy.Request, op policy.Op, resource *policy.Set) (bool, error) {
+	if a.Who.Kind == caller.System {
+		return true, nil
+	}
+	ask := *req
+	ask.Op, ask.Caller = op, a.Who
+	d, err := a.auth.Authorize(a.Reader, a.at, &ask, resource)
+	return d.Allowed, err
 }
 
 // unseen is the same question about something that does not exist.

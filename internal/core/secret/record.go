@@ -98,6 +98,7 @@ type version struct {
 	Change  string            `cbor:"10,keyasint,omitempty"`
 	Author  string            `cbor:"11,keyasint,omitempty"`
 	Given   []byte            `cbor:"12,keyasint,omitempty"` // fingerprint of what the author gave, when it was merged
+	Current int64             `cbor:"13,keyasint,omitempty"` // when it first became AWSCURRENT, microseconds
 }
 
 // Keys of the records. A secret's versions hang on its suffix, so that a name

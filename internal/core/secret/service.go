@@ -14,7 +14,6 @@
 package secret
 
 import (
-	"context"
 	"crypto/rand"
 	"hash/maphash"
 	"log/slog"
@@ -230,11 +229,6 @@ func (s *Service) putValue(tx kv.Txn, n name.Secret, h *head, number uint64, val
 
 func valueID(n name.Secret, suffix string, number uint64) keyring.ValueID {
 	return keyring.ValueID{Account: n.Account, Kind: "secret", Region: n.Region, Name: n.Name, Suffix: suffix, Version: number}
-}
-
-// submit is the write path of every method here.
-func (s *Service) submit(ctx context.Context, who caller.Caller, reason string, e change.Edit) (change.Result, error) {
-	return s.changes.Submit(ctx, who, change.Request{Edit: e, Reason: reason})
 }
 
 // target is where an id points, for change.Target: as named, without a suffix
