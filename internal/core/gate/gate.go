@@ -14,6 +14,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"countersign/internal/caller"
@@ -43,9 +44,12 @@ type Gate struct {
 	DB   kv.DB
 	Auth Authorizer
 	Log  Log
+
+	views sync.Pool // *view
 }
 
-// Access is one guarded operation under way.
+// Access is one guarded operation under way. It must not be kept after the
+// function that it was given to: its memory then serves another one.
 type Access struct {
 	kv.Reader
 	Who    caller.Caller
@@ -55,6 +59,8 @@ type Access struct {
 	at      kv.Revision // that Reader shows; 0 when it is not known
 	asked   bool
 	refused bool // policy said no to something that was asked
+
+	question policy.Request // what is being asked, so that it needs no memory of its own
 }
 
 // ResourcePolicy is the name under which the policy on a thing itself is
@@ -77,8 +83,7 @@ func (a *Access) begin(r kv.Reader) {
 	a.Record.Account, a.Record.Principal.Account = a.Who.Account, ""
 }
 
-// Allow returns nil when policy allows req, whose Caller it fills in, and
-// otherwise an errs.Denied that carries the decision id and tells nothing of
+// Allow returns nil when policy allows Who what is asked for, and otherwise an errs.Denied that carries the decision id and tells nothing of
 // the thing itself: message and code (the effect) are those that a caller would
 // get if it did not exist, as long as that would be a refusal too. The
 // explanation goes into the record. A system caller is allowed everything: only
@@ -87,11 +92,13 @@ func (a *Access) begin(r kv.Reader) {
 // An operation on a thing of another account belongs into the log of its owner
 // when it is allowed, and into the caller's when it is not. What the caller's
 // account can then read of the refusal is worded as if the thing did not exist.
-func (a *Access) Allow(req *policy.Request, resource *policy.Set) error {
+func (a *Access) Allow(asked *policy.Request, resource *policy.Set) error {
 	a.asked = true
 	if a.Who.Kind == caller.System {
 		return nil // the server's own work, never a stranger's request
 	}
+	req := &a.question
+	*req = *asked
 	req.Caller = a.Who
 	foreign := req.Account != a.Who.Account
 	d, err := a.auth.Authorize(a.Reader, a.at, req, resource)
@@ -149,11 +156,11 @@ func (a *Access) Complete(op policy.Op) error {
 
 // View runs f over a snapshot as operation op on the resource of that name.
 func (g *Gate) View(ctx context.Context, who caller.Caller, op policy.Op, resource string, f func(*Access) error) error {
-	v := struct { // one allocation: this is the way of every read
-		Access
-		rec audit.Record
-	}{Access{Who: who, auth: g.Auth}, NewRecord(who, op, resource)}
-	v.Record = &v.rec
+	v, _ := g.views.Get().(*view)
+	if v == nil {
+		v = new(view)
+	}
+	v.Who, v.auth, v.Record, v.rec = who, g.Auth, &v.rec, NewRecord(who, op, resource)
 	at := g.DB.Revision()
 	err := g.DB.View(ctx, func(r kv.Reader) error {
 		v.begin(r)
@@ -165,7 +172,16 @@ func (g *Gate) View(ctx context.Context, who caller.Caller, op policy.Op, resour
 		}
 		return v.Complete(op)
 	})
-	return g.Finish(ctx, &v.rec, err)
+	err = g.Finish(ctx, &v.rec, err)
+	*v = view{} // nothing of this operation is left to the next
+	g.views.Put(v)
+	return err
+}
+
+// view is the memory of a View, which is the way of every read.
+type view struct {
+	Access
+	rec audit.Record
 }
 
 // Finish writes the record of an operation that ended in err, which it returns
