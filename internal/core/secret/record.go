@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"time"
@@ -82,7 +83,14 @@ type head struct {
 	Rotation    *Rotation           `cbor:"15,keyasint,omitempty"`
 	Replicas    []Replica           `cbor:"16,keyasint,omitempty"`
 	Primary     string              `cbor:"17,keyasint,omitempty"` // region of the primary; set on a replica only
+	// Carried is the value of the current version once more, sealed as in its
+	// own record, when it is short: a read then needs one record. It is the
+	// work of putHead alone.
+	Carried []byte `cbor:"18,keyasint,omitempty"`
 }
+
+// maxCarried bounds what is carried, so that a listing does not read values.
+const maxCarried = 512
 
 // version is the record of a version. The value stands in a record of its own.
 type version struct {
@@ -172,7 +180,26 @@ func getHead(r kv.Reader, n name.Secret) (*head, error) {
 	return record.Find[head](r, headKey(n))
 }
 
-func putHead(tx kv.Txn, n name.Secret, h *head) error { return record.Put(tx, headKey(n), h) }
+// putHead writes a head, after the records that it refers to.
+func putHead(tx kv.Txn, n name.Secret, h *head) (err error) {
+	if h.Carried, err = toCarry(tx, n, h); err != nil {
+		return err
+	}
+	return record.Put(tx, headKey(n), h)
+}
+
+// toCarry is what a head is to carry, nil for nothing.
+func toCarry(r kv.Reader, n name.Secret, h *head) ([]byte, error) {
+	at, ok := h.Labels[name.Current]
+	if !ok || at.Empty || h.Primary != "" {
+		return nil, nil
+	}
+	sealed, err := r.Get(valueKey(n, h.Suffix, at.Number))
+	if err != nil || len(sealed) > maxCarried {
+		return nil, err
+	}
+	return bytes.Clone(sealed), nil // what was read dies with the transaction
+}
 
 func getVersion(r kv.Reader, n name.Secret, suffix string, number uint64) (version, error) {
 	v, ok, err := record.Get[version](r, versionKey(n, suffix, number))
