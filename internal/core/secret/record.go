@@ -89,6 +89,91 @@ type head struct {
 	Carried []byte `cbor:"18,keyasint,omitempty"`
 }
 
+// Member implements record.Direct. What few secrets have is left to Decode.
+func (h *head) Member(key uint64, s *record.Source) {
+	switch key {
+	case 1:
+		h.Suffix = s.String()
+	case 2:
+		h.Description = s.String()
+	case 3:
+		h.KMSKey = s.String()
+	case 5:
+		h.Created = s.Int()
+	case 6:
+		h.Changed = s.Int()
+	case 7:
+		h.Deleted = s.Int()
+	case 8:
+		h.Purge = s.Int()
+	case 9:
+		h.Tags = make([]Tag, s.Len())
+		for i := range h.Tags {
+			s.Members(h.Tags[i].member)
+		}
+	case 10:
+		h.readLabels(s)
+	case 11:
+		h.Last = s.Uint()
+	case 12:
+		h.Kept = s.Uint()
+	case 13:
+		h.DataKey = s.Bytes()
+	case 14:
+		h.Policy = s.String()
+	case 18:
+		h.Carried = s.Bytes()
+	default:
+		s.Fail()
+	}
+}
+
+func (t *Tag) member(key uint64, s *record.Source) {
+	switch key {
+	case 1:
+		t.Key = s.String()
+	case 2:
+		t.Value = s.String()
+	default:
+		s.Fail()
+	}
+}
+
+func (h *head) readLabels(s *record.Source) {
+	n := s.Pairs()
+	h.Labels = make(map[string]labelled, n)
+	for range n {
+		label := s.Text()
+		text := name.Current // nearly always, and then it needs no memory
+		if string(label) != name.Current {
+			text = string(label)
+		}
+		var at labelled
+		s.Members(at.member)
+		h.Labels[text] = at
+	}
+	if len(h.Labels) < n {
+		s.Fail() // one is there twice
+	}
+}
+
+func (l *labelled) member(key uint64, s *record.Source) {
+	switch key {
+	case 1:
+		l.Number = s.Uint()
+	case 2:
+		l.ID = s.String()
+	case 3:
+		l.Created = s.Int()
+	case 4:
+		l.Empty = s.True()
+	case 5:
+		l.Binary = s.True()
+	default:
+		s.Fail()
+	}
+}
+
 // maxCarried bounds what is carried, so that a listing does not read values.
 const maxCarried = 512
 
