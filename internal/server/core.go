@@ -56,10 +56,6 @@ type core struct {
 	jobs sync.WaitGroup
 }
 
-// cachedDataKeys is how many secrets' keys are kept ready, 1.1 KiB each: as many
-// as one server is likely to be asked for again and again.
-const cachedDataKeys = 12288
-
 // storePath is the store's file in a data folder.
 func storePath(data string) string { return filepath.Join(data, "store.db") }
 
@@ -92,7 +88,7 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	if err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
-	if c.ring, err = keyring.Open(ctx, c.engine, s, keyring.Config{CachedDataKeys: cachedDataKeys}); err != nil {
+	if c.ring, err = keyring.Open(ctx, c.engine, s, keyring.Config{}); err != nil {
 		return nil, err
 	}
 	for _, account := range []string{system, cfg.Account} {

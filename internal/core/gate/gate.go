@@ -14,6 +14,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"countersign/internal/caller"
@@ -43,9 +44,12 @@ type Gate struct {
 	DB   kv.DB
 	Auth Authorizer
 	Log  Log
+
+	views sync.Pool // *view
 }
 
-// Access is one guarded operation under way.
+// Access is one guarded operation under way. It must not be kept after the
+// function that it was given to: its memory then serves another one.
 type Access struct {
 	kv.Reader
 	Who    caller.Caller
@@ -62,6 +66,8 @@ type Access struct {
 	resource string      // ARN that was first asked about
 	asked    bool
 	refused  bool // policy said no to something that was asked
+
+	question policy.Request // what is being asked, so that it needs no memory of its own
 }
 
 // ResourcePolicy is the name under which the policy on a thing itself is
@@ -84,8 +90,7 @@ func (a *Access) begin(r kv.Reader) {
 	a.Record.Account, a.Record.Principal.Account = a.Who.Account, ""
 }
 
-// Allow returns nil when policy allows req, whose Caller it fills in, and
-// otherwise an errs.Denied that carries the decision id and tells nothing of
+// Allow returns nil when policy allows Who what is asked for, and otherwise an errs.Denied that carries the decision id and tells nothing of
 // the thing itself: message and code (the effect) are those that a caller would
 // get if it did not exist, as long as that would be a refusal too. The
 // explanation goes into the record. A system caller is allowed everything: only
@@ -94,14 +99,16 @@ func (a *Access) begin(r kv.Reader) {
 // An operation on a thing of another account belongs into the log of its owner
 // when it is allowed, and into the caller's when it is not. What the caller's
 // account can then read of the refusal is worded as if the thing did not exist.
-func (a *Access) Allow(req *policy.Request, resource *policy.Set) error {
+func (a *Access) Allow(asked *policy.Request, resource *policy.Set) error {
 	if !a.asked {
-		a.resource = req.Resource
+		a.resource = asked.Resource
 	}
 	a.asked = true
 	if a.Who.Kind == caller.System {
 		return nil // the server's own work, never a stranger's request
 	}
+	req := &a.question
+	*req = *asked
 	req.Caller = a.Who
 	foreign := req.Account != a.Who.Account
 	d, err := a.auth.Authorize(a.Reader, a.at, req, resource)
@@ -109,9 +116,7 @@ func (a *Access) Allow(req *policy.Request, resource *policy.Set) error {
 		return err
 	}
 	if d.Allowed {
-		if foreign {
-			a.Record.Account, a.Record.Principal.Account = req.Account, a.Who.Account
-		}
+		a.allowed(req, foreign)
 		return nil
 	}
 	if a.Proposable && d.Effect != policy.EffectDeny {
@@ -121,6 +126,7 @@ func (a *Access) Allow(req *policy.Request, resource *policy.Set) error {
 		}
 		if ok {
 			a.OnlyProposes = true
+			a.allowed(req, foreign)
 			return nil
 		}
 	}
@@ -143,6 +149,14 @@ func (a *Access) Allow(req *policy.Request, resource *policy.Set) error {
 	}
 	return &errs.Error{Kind: errs.Denied, Decision: a.Record.ID, Code: told.Effect,
 		Msg: a.Who.ARN() + " is not authorized to perform " + req.Op.Action() + " (decision " + a.Record.ID + ")"}
+}
+
+// allowed puts the record of an operation on another account's thing into the
+// log of its owner.
+func (a *Access) allowed(req *policy.Request, foreign bool) {
+	if foreign {
+		a.Record.Account, a.Record.Principal.Account = req.Account, a.Who.Account
+	}
 }
 
 // Resource is the ARN that policy was first asked about.
@@ -184,11 +198,11 @@ func (a *Access) Complete(op policy.Op) error {
 
 // View runs f over a snapshot as operation op on the resource of that name.
 func (g *Gate) View(ctx context.Context, who caller.Caller, op policy.Op, resource string, f func(*Access) error) error {
-	v := struct { // one allocation: this is the way of every read
-		Access
-		rec audit.Record
-	}{Access{Who: who, auth: g.Auth}, NewRecord(who, op, resource)}
-	v.Record = &v.rec
+	v, _ := g.views.Get().(*view)
+	if v == nil {
+		v = new(view)
+	}
+	v.Who, v.auth, v.Record, v.rec = who, g.Auth, &v.rec, NewRecord(who, op, resource)
 	at := g.DB.Revision()
 	err := g.DB.View(ctx, func(r kv.Reader) error {
 		v.begin(r)
@@ -200,7 +214,16 @@ func (g *Gate) View(ctx context.Context, who caller.Caller, op policy.Op, resour
 		}
 		return v.Complete(op)
 	})
-	return g.Finish(ctx, &v.rec, err)
+	err = g.Finish(ctx, &v.rec, err)
+	*v = view{} // nothing of this operation is left to the next
+	g.views.Put(v)
+	return err
+}
+
+// view is the memory of a View, which is the way of every read.
+type view struct {
+	Access
+	rec audit.Record
 }
 
 // Finish writes the record of an operation that ended in err, which it returns

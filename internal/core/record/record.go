@@ -76,6 +76,12 @@ func Find[T any](r kv.Reader, key kv.Key) (*T, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading %T: %w", *v, err)
 	}
+	if d, ok := any(v).(Direct); ok {
+		if direct(b, d) {
+			return v, nil
+		}
+		v = new(T)
+	}
 	if err := Decode(b, v); err != nil {
 		return nil, err
 	}

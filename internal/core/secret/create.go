@@ -108,7 +108,7 @@ func (e *createEdit) Apply(tx *change.Tx) error {
 	}
 	h := &head{Suffix: e.suffix, Description: e.req.Description, KMSKey: e.req.KMSKey, Type: e.req.Type,
 		Created: micros(tx.Now), Tags: e.req.Tags, DataKey: e.dataKey}
-	e.f.head, e.f.suffix = h, e.suffix
+	e.f.head, e.f.suffix, e.f.named = h, e.suffix, ""
 	e.out.ARN, e.out.Name = e.f.arn(), e.f.Name
 	if e.req.Value != nil {
 		if err := e.putVersion(tx, e.req.VersionID, e.value, []string{name.Current}); err != nil {

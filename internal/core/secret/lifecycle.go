@@ -193,7 +193,7 @@ func (e *tagEdit) Allow(a *gate.Access) error {
 	}
 	after := e.f.request(e.op, extra...)
 	after.Tags = tagMap(e.tags())
-	if err := a.Allow(after, e.f.policy); err != nil {
+	if err := a.Allow(&after, e.f.policy); err != nil {
 		if denied := errs.As(err); denied.Kind == errs.Denied {
 			denied.Code = CodeLockout
 		}

@@ -293,7 +293,7 @@ func (e *patchEdit) create(tx *change.Tx) error {
 		return err
 	}
 	h := &head{Suffix: e.suffix, Created: micros(tx.Now), DataKey: e.dataKey}
-	e.f.head, e.f.suffix = h, e.suffix
+	e.f.head, e.f.suffix, e.f.named = h, e.suffix, ""
 	e.out.ARN, e.out.Name = e.f.arn(), e.f.Name
 	if err := e.putVersion(tx, e.versionID, p, []string{name.Current}); err != nil {
 		return err

@@ -87,7 +87,11 @@ func (s *Service) readValue(a *gate.Access, req ReadRequest) (Value, error) {
 		return Value{}, err
 	}
 	a.Record.Version = at.Number
-	data, err := s.value(a, f, at.Number)
+	read := s.value
+	if stage == name.Current && req.VersionID == "" && req.Number == 0 {
+		read = s.current
+	}
+	data, err := read(a, f, at.Number)
 	if err != nil {
 		return Value{}, err
 	}

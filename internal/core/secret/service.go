@@ -123,10 +123,16 @@ type found struct {
 	head        *head       // the primary's; nil when there is none
 	replica     *head       // the replica's own record, when addressed at one
 	suffix      string      // of the ARN: known, or name.UnknownSuffix
+	named       string      // arn, once it was asked for
 	policy      *policy.Set // compiled resource policy; nil when there is none
 }
 
-func (f *found) arn() string { return f.ARN(f.suffix) }
+func (f *found) arn() string {
+	if f.named == "" {
+		f.named = f.ARN(f.suffix)
+	}
+	return f.named
+}
 
 // mustExist returns the not-found error once policy allowed to tell.
 func (f *found) mustExist() error {
@@ -192,8 +198,8 @@ func (s *Service) load(r kv.Reader, n name.Secret, suffix string) (*found, error
 }
 
 // request is the question to policy about an operation on f.
-func (f *found) request(op policy.Op, extra ...policy.Pair) *policy.Request {
-	req := &policy.Request{Op: op, Resource: f.arn(), Account: f.Account, Extra: extra}
+func (f *found) request(op policy.Op, extra ...policy.Pair) policy.Request {
+	req := policy.Request{Op: op, Resource: f.arn(), Account: f.Account, Extra: extra}
 	if f.head != nil {
 		req.Tags = tagMap(f.head.Tags)
 	}
@@ -202,7 +208,8 @@ func (f *found) request(op policy.Op, extra ...policy.Pair) *policy.Request {
 
 // allow asks policy about an operation on f.
 func (f *found) allow(a *gate.Access, op policy.Op, extra ...policy.Pair) error {
-	return a.Allow(f.request(op, extra...), f.policy)
+	req := f.request(op, extra...)
+	return a.Allow(&req, f.policy)
 }
 
 // value decrypts the value of a version.
@@ -211,6 +218,19 @@ func (s *Service) value(r kv.Reader, f *found, number uint64) (sensitive.Bytes, 
 	if err != nil {
 		return sensitive.Bytes{}, err
 	}
+	return s.open(f, number, sealed)
+}
+
+// current is value for the version labelled AWSCURRENT.
+func (s *Service) current(r kv.Reader, f *found, number uint64) (sensitive.Bytes, error) {
+	if f.head.Carried == nil {
+		return s.value(r, f, number)
+	}
+	return s.open(f, number, f.head.Carried)
+}
+
+// open decrypts what putValue sealed for a version.
+func (s *Service) open(f *found, number uint64, sealed []byte) (sensitive.Bytes, error) {
 	plain, err := s.vault.OpenValue(f.head.DataKey, valueID(f.home, f.head.Suffix, number), sealed)
 	if err != nil {
 		return sensitive.Bytes{}, err

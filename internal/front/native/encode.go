@@ -37,6 +37,9 @@ type stream interface {
 	send(ctx context.Context, w http.ResponseWriter) error
 }
 
+// keepBuffer bounds the buffers that are used again.
+const keepBuffer = 1 << 17
+
 // answer encodes what an action returned.
 func (a *api) answer(ctx context.Context, w http.ResponseWriter, rt *route, v any) error {
 	var b []byte
@@ -45,7 +48,14 @@ func (a *api) answer(ctx context.Context, w http.ResponseWriter, rt *route, v an
 		w.Header()["Content-Type"] = []string{rt.media}
 		return v.send(ctx, w)
 	case appender:
-		b = v.appendJSON(make([]byte, 0, 1024))
+		buf := a.buffers.Get().(*[]byte)
+		b = v.appendJSON((*buf)[:0])
+		defer func() {
+			if clear(b); cap(b) <= keepBuffer { // it may be a secret value
+				*buf = b
+			}
+			a.buffers.Put(buf)
+		}()
 	default:
 		var buf bytes.Buffer
 		enc := json.NewEncoder(&buf)
@@ -62,8 +72,11 @@ func (a *api) answer(ctx context.Context, w http.ResponseWriter, rt *route, v an
 	return nil
 }
 
-// valueAnswer is a version with its value. The tags say what appendJSON writes.
-type valueAnswer struct {
+// valueAnswer is a version with its value.
+type valueAnswer struct{ v secret.Value }
+
+// valueShape says what appendJSON of a valueAnswer writes.
+type valueShape struct {
 	ARN       string    `json:"arn"`
 	Name      string    `json:"name"`
 	Version   uint64    `json:"version"`
@@ -72,11 +85,9 @@ type valueAnswer struct {
 	Created   time.Time `json:"created"`
 	Value     string    `json:"value,omitempty"`
 	Binary    []byte    `json:"binary,omitempty"`
-
-	v secret.Value
 }
 
-func (a valueAnswer) appendJSON(b []byte) []byte {
+func (a *valueAnswer) appendJSON(b []byte) []byte {
 	v := &a.v
 	data := v.Data.Reveal()
 	if need := len(v.ARN) + len(v.Name) + len(data)*3/2 + 512; need > cap(b) {

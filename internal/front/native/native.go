@@ -31,6 +31,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
 	"countersign/internal/caller"
@@ -78,6 +79,7 @@ type api struct {
 	variable []*resource
 	verifier *sigv4.Verifier
 	keys     *sigv4.KeyCache
+	buffers  sync.Pool // *[]byte, of answers
 }
 
 // cachedKeys is how many derived signing keys are kept.
@@ -96,6 +98,7 @@ func New(c Config) (http.Handler, error) {
 		c.Logger = slog.Default()
 	}
 	a := &api{Config: c, paths: map[string]*resource{}}
+	a.buffers.New = func() any { b := make([]byte, 0, 1024); return &b }
 	var err error
 	if a.verifier, err = sigv4.New(sigv4.Config{Regions: c.Regions}); err != nil {
 		return nil, err

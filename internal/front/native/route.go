@@ -18,6 +18,7 @@ const (
 	maxBody  = 2 << 20
 	deadline = 30 * time.Second
 	long     = 10 * time.Minute // of what reads everything
+	brief    = -1               // none: of what waits for nothing, for which a timer costs as much as the rest
 )
 
 // kind is the type of a query parameter.
@@ -45,7 +46,7 @@ type route struct {
 	name         string        // of the operation in records; default op's
 	limit        int64         // bytes of the body; 0: none is taken
 	mayLack      bool          // the body may be absent
-	deadline     time.Duration // 0: none, for streams
+	deadline     time.Duration // brief: none; 0: a stream
 	params       []param
 	media        string // of the answer; default application/json
 

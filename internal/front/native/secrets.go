@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -345,16 +346,18 @@ type labelBody struct {
 }
 
 func versionRows() []route {
+	value := row(route{method: "GET", path: "/secret/value", op: policy.ReadValue, deadline: brief, params: []param{named,
+		{name: "version", kind: integer}, {name: "version_id", kind: text}, {name: "label", kind: text}}},
+		func(a *api, c *call, _ *none) func(context.Context) (*valueAnswer, error) {
+			req := secret.ReadRequest{ID: c.secret(), VersionID: c.string("version_id"), Number: c.number("version"), Label: c.string("label")}
+			return func(ctx context.Context) (*valueAnswer, error) {
+				v, err := a.Secrets.ReadValue(ctx, c.who, req)
+				return &valueAnswer{v}, err
+			}
+		})
+	value.out = reflect.TypeFor[valueShape]()
 	return []route{
-		row(route{method: "GET", path: "/secret/value", op: policy.ReadValue, deadline: deadline, params: []param{named,
-			{name: "version", kind: integer}, {name: "version_id", kind: text}, {name: "label", kind: text}}},
-			func(a *api, c *call, _ *none) func(context.Context) (valueAnswer, error) {
-				req := secret.ReadRequest{ID: c.secret(), VersionID: c.string("version_id"), Number: c.number("version"), Label: c.string("label")}
-				return func(ctx context.Context) (valueAnswer, error) {
-					v, err := a.Secrets.ReadValue(ctx, c.who, req)
-					return valueAnswer{v: v}, err
-				}
-			}),
+		value,
 		row(route{method: "PUT", path: "/secret/value", op: policy.PutValue, deadline: deadline, params: []param{named}}, putValue),
 		row(route{method: "GET", path: "/secret/versions", op: policy.ListVersions, deadline: deadline, params: []param{named,
 			{name: "all", kind: boolean}, limit, page}},
