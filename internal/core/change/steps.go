@@ -16,6 +16,20 @@ func warnFew(want protect.Approval, have int) string {
 	return fmt.Sprintf("%d approvals are asked of %s, and %d people could give one", want.Count, strings.Join(want.Groups, ", "), have)
 }
 
+// CodeAwaits is the code of Awaits.
+const CodeAwaits = "awaits-approval"
+
+// Awaits is nil for a change that took effect, or where none had to be made. For
+// others it is what a front says whose protocol cannot tell of a write that
+// waits; Field is the change's id.
+func Awaits(id string, s Status) error {
+	if id == "" || s == Applied || s == "" {
+		return nil
+	}
+	return &errs.Error{Kind: errs.Precondition, Code: CodeAwaits, Field: id,
+		Msg: "this was not done: it became change " + id + ", which awaits approval (countersign review --id " + id + ")"}
+}
+
 // Withdraw ends one's own change.
 func (s *Service) Withdraw(ctx context.Context, who caller.Caller, id, comment string) (Record, error) {
 	return s.own(ctx, who, id, comment, func(tx *Tx, e *entry) error {

@@ -110,14 +110,18 @@ func (a *valueAnswer) appendJSON(b []byte) []byte {
 	}
 	b = append(b, `],"created":"`...)
 	b = v.Created.AppendFormat(b, time.RFC3339Nano)
-	if v.Binary || !utf8.Valid(data) {
-		b = append(b, `","binary":"`...)
+	b = append(b, '"')
+	return append(appendPayload(b, data, v.Binary), "}\n"...)
+}
+
+// appendPayload appends the member that holds a value: text, or bytes in base64.
+func appendPayload(b, data []byte, binary bool) []byte {
+	if binary || !utf8.Valid(data) {
+		b = append(b, `,"binary":"`...)
 		b = base64.StdEncoding.AppendEncode(b, data)
-		return append(b, "\"}\n"...)
+		return append(b, '"')
 	}
-	b = append(b, `","value":`...)
-	b = appendQuoted(b, data)
-	return append(b, "}\n"...)
+	return appendQuoted(append(b, `,"value":`...), data)
 }
 
 const hexDigits = "0123456789abcdef"

@@ -37,6 +37,7 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
 	"countersign/internal/core/authn"
+	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/inspect"
 	"countersign/internal/core/operate"
@@ -59,6 +60,7 @@ const (
 type Config struct {
 	Secrets *secret.Service
 	Authn   *authn.Service
+	Changes *change.Service
 	Inspect *inspect.Service
 	Operate *operate.Service
 	Gate    *gate.Gate
@@ -66,6 +68,7 @@ type Config struct {
 	Observe httpx.Observer // told of each answer; default nobody
 	Region  string         // home: of requests that name none
 	Regions []string       // region labels of this server, Region among them
+	Rate    Rate           // of workflow calls, for each principal
 	Logger  *slog.Logger   // default slog.Default()
 	// Draining ends when the server stops taking requests: then streams end
 	// that would go on for ever. Default: they end with their client.
@@ -79,6 +82,7 @@ type api struct {
 	variable []*resource
 	verifier *sigv4.Verifier
 	keys     *sigv4.KeyCache
+	limiter  *limiter
 	buffers  sync.Pool // *[]byte, of answers
 }
 
@@ -89,7 +93,7 @@ const cachedKeys = 4096
 // client sent it, Base included.
 func New(c Config) (http.Handler, error) {
 	switch {
-	case c.Secrets == nil, c.Authn == nil, c.Inspect == nil, c.Operate == nil, c.Gate == nil:
+	case c.Secrets == nil, c.Authn == nil, c.Changes == nil, c.Inspect == nil, c.Operate == nil, c.Gate == nil:
 		return nil, errs.New(errs.Internal, "the native front lacks a service")
 	case !slices.Contains(c.Regions, c.Region):
 		return nil, errs.InvalidField("Region", "the home region is not one of the regions")
@@ -97,7 +101,7 @@ func New(c Config) (http.Handler, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	a := &api{Config: c, paths: map[string]*resource{}}
+	a := &api{Config: c, limiter: newLimiter(c.Rate), paths: map[string]*resource{}}
 	a.buffers.New = func() any { b := make([]byte, 0, 1024); return &b }
 	var err error
 	if a.verifier, err = sigv4.New(sigv4.Config{Regions: c.Regions}); err != nil {
@@ -164,6 +168,11 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, rt *route, vars [2]s
 		return a.record(ctx, meta.Nobody(Front), rt, c.claimed, err)
 	}
 	c.who = meta.Fill(who, Front, a.region(&c))
+	if rt.workflow {
+		if err := a.limiter.take(w.Header(), c.who); err != nil {
+			return a.record(ctx, c.who, rt, "", err)
+		}
+	}
 	act := a.plan(w, r, rt, &c)
 	if c.err != nil {
 		return a.record(ctx, c.who, rt, "", c.err)
@@ -186,6 +195,7 @@ func (a *api) plan(w http.ResponseWriter, r *http.Request, rt *route, c *call) a
 	if c.err = checkHeaders(r, rt, c); c.err != nil {
 		return nil
 	}
+	c.key = r.Header.Get("Idempotency-Key")
 	if !c.read {
 		if c.body, c.err = readBody(w, r, rt); c.err != nil {
 			return nil

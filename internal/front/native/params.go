@@ -42,6 +42,7 @@ type call struct {
 	body    []byte
 	read    bool   // the body was read, for its signature
 	claimed string // id of an access key that was not proved
+	key     string // Idempotency-Key
 	err     error
 }
 

@@ -46,6 +46,7 @@ type route struct {
 	name         string        // of the operation in records; default op's
 	limit        int64         // bytes of the body; 0: none is taken
 	mayLack      bool          // the body may be absent
+	workflow     bool          // it is a step of a review, and so limited in rate
 	deadline     time.Duration // brief: none; 0: a stream
 	params       []param
 	media        string // of the answer; default application/json
@@ -89,7 +90,7 @@ func row[In, Out any](r route, plan func(a *api, c *call, in *In) func(context.C
 
 // rows is the table, with what all rows have in common filled in.
 func rows() []route {
-	all := slices.Concat(secretRows(), versionRows(), userRows(), groupRows(), keyRows(), policyRows(), auditRows(), operateRows())
+	all := slices.Concat(secretRows(), versionRows(), userRows(), groupRows(), keyRows(), policyRows(), auditRows(), operateRows(), changeRows(), protectionRows())
 	for i := range all {
 		r := &all[i]
 		if r.name == "" {

@@ -83,21 +83,23 @@ type written struct {
 	VersionID string           `json:"version_id,omitempty"`
 	Labels    []string         `json:"labels,omitempty"`
 	Change    string           `json:"change,omitempty"`
+	Status    change.Status    `json:"status,omitempty"` // of the change
 	Replicas  []secret.Replica `json:"replicas,omitempty"`
 	Created   bool             `json:"created,omitempty"`
 }
 
 func viewWritten(w secret.Written, err error) (written, error) {
 	return written{ARN: w.ARN, Name: w.Name, Version: w.Number, VersionID: w.VersionID, Labels: w.Labels,
-		Change: w.Change, Replicas: w.Replicas}, err
+		Change: w.Change, Status: w.Status, Replicas: w.Replicas}, err
 }
 
 // deletedView is the answer to a deletion.
 type deletedView struct {
-	ARN    string    `json:"arn"`
-	Name   string    `json:"name"`
-	Purge  time.Time `json:"purge"`
-	Change string    `json:"change,omitempty"`
+	ARN    string        `json:"arn"`
+	Name   string        `json:"name"`
+	Purge  time.Time     `json:"purge"`
+	Change string        `json:"change,omitempty"`
+	Status change.Status `json:"status,omitempty"`
 }
 
 type replicaBody struct {
@@ -164,12 +166,33 @@ type changeView struct {
 	Status    string    `json:"status"`
 	Time      time.Time `json:"time"`
 	RequestID string    `json:"request_id,omitempty"`
+
+	Short      string    `json:"short,omitempty"`
+	Noun       string    `json:"noun"`
+	Kind       string    `json:"kind,omitempty"`
+	Rule       string    `json:"rule,omitempty"`
+	NotBefore  time.Time `json:"not_before,omitzero"`
+	Expires    time.Time `json:"expires,omitzero"`
+	Ended      time.Time `json:"ended,omitzero"`
+	EndedBy    string    `json:"ended_by,omitempty"`
+	Conflicts  []string  `json:"conflicts,omitempty"`
+	BreakGlass string    `json:"break_glass,omitempty"`
 }
 
 func viewChange(r change.Record) changeView {
 	return changeView{ID: r.ID, Region: r.Region, Name: r.Name, Operation: r.Operation, Author: r.Author, Front: r.Front,
 		Reason: r.Reason, Base: r.Base, Version: r.Version, Keys: r.Keys, Status: string(r.Status),
-		Time: time.UnixMicro(r.Time).UTC(), RequestID: r.RequestID}
+		Time: time.UnixMicro(r.Time).UTC(), RequestID: r.RequestID, Noun: r.Noun, Kind: r.Kind, Rule: r.Rule,
+		NotBefore: moment(r.NotBefore), Expires: moment(r.Expires), Ended: moment(r.Ended), EndedBy: r.EndedBy,
+		Conflicts: r.Conflicts, BreakGlass: r.BreakGlass}
+}
+
+// moment is a time out of microseconds; 0 is none.
+func moment(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
 }
 
 // views maps a slice.
@@ -325,12 +348,13 @@ func deleteSecret(a *api, c *call, _ *none) func(context.Context) (deletedView, 
 		Force: c.bool("force"), Reason: c.string("reason")}
 	return func(ctx context.Context) (deletedView, error) {
 		out, err := a.Secrets.Delete(ctx, c.who, req)
-		return deletedView{ARN: out.ARN, Name: out.Name, Purge: out.When.UTC(), Change: out.Change}, err
+		return deletedView{ARN: out.ARN, Name: out.Name, Purge: out.When.UTC(), Change: out.Change, Status: out.Status}, err
 	}
 }
 
 type putBody struct {
 	payload
+	options
 	Base      *uint64  `json:"base"`
 	Labels    []string `json:"labels"`
 	VersionID string   `json:"version_id"`
@@ -380,7 +404,7 @@ func versionRows() []route {
 }
 
 func putValue(a *api, c *call, in *putBody) func(context.Context) (written, error) {
-	req := secret.PutRequest{ID: c.secret(), VersionID: in.VersionID, Labels: in.Labels, Base: in.Base, Reason: in.Reason}
+	req := secret.PutRequest{ID: c.secret(), VersionID: in.VersionID, Labels: in.Labels, Base: in.Base, Reason: in.Reason, Options: in.options.of(c)}
 	value := in.input(c)
 	if value == nil {
 		c.fail("value", "a value is required: text in value, or bytes in binary")
