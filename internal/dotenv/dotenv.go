@@ -57,10 +57,10 @@
 // with backslashes. Two sorts of value have no spelling that both read:
 // one with an apostrophe and any of \ " $ `, which is written for the shell,
 // and one with a carriage return, which is written as \r, since a raw one does
-// not survive editors and version control and node would not read it. Shell
-// (the function) writes every value for the shell. Single quotes around a value
-// that ends with a backslash are not what python-dotenv expects. In a file of CRLF lines,
-// line feeds are written as \n for the same reason.
+// not survive editors and version control and node would not read it. In a
+// file of CRLF lines, line feeds are written as \n for the same reason. Shell,
+// the function, writes every value for the shell. (python-dotenv takes a
+// backslash at the end of a value in single quotes for an escape.)
 //
 // # Secrets
 //

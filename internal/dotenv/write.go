@@ -3,6 +3,7 @@ package dotenv
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -11,6 +12,25 @@ import (
 	"countersign/internal/errs"
 	"countersign/internal/sensitive"
 )
+
+// ReadFile reads a file by its path, which may be that of a link or a pipe. An
+// error names the path.
+func ReadFile(path string) (*File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("reading variables: %w", err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading variables: %w", err)
+	}
+	file, err := Parse(text)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", path, err)
+	}
+	return file, nil
+}
 
 // WriteFile puts content into a file that only its owner can read, whole or not
 // at all: into a temporary file in the same folder, made with mode 0600, which

@@ -1,8 +1,11 @@
 package dotenv_test
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"countersign/internal/dotenv"
@@ -105,4 +108,34 @@ func TestWriteFileRefuses(t *testing.T) {
 		t.Error("wrote into a file as if it were a folder")
 	}
 	only(t, dir, "dangling", "link", "sub", "target")
+}
+
+func TestReadFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, ".env")
+	if err := dotenv.WriteFile(path, sensitive.FromString("# c\nA=1\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink(path, filepath.Join(dir, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{path, filepath.Join(dir, "link")} {
+		if f, err := dotenv.ReadFile(p); err != nil || string(f.Bytes().Reveal()) != "# c\nA=1\n" {
+			t.Errorf("reading %s: %v", p, err)
+		}
+	}
+	if _, err := dotenv.ReadFile(filepath.Join(dir, "absent")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("an absent file: %v", err)
+	}
+	if _, err := dotenv.ReadFile(dir); err == nil {
+		t.Error("a folder was read")
+	}
+	for text, kind := range map[string]errs.Kind{"A='" + canary: errs.Invalid, strings.Repeat("#", dotenv.MaxSize+5): errs.Limit} {
+		if err := dotenv.WriteFile(path, sensitive.FromString(text)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := dotenv.ReadFile(path); !errs.Is(err, kind) || !strings.HasPrefix(err.Error(), `"`+path+`": `) || strings.Contains(err.Error(), canary) {
+			t.Errorf("a bad file: %v", err)
+		}
+	}
 }
