@@ -23,6 +23,7 @@ type layer struct {
 var house = []layer{
 	{[]string{"internal/errs", "internal/sensitive"}, nil},
 	{[]string{"internal/name", "internal/caller"}, []string{"internal/errs"}},
+	{[]string{"internal/sshsig"}, []string{"internal/errs"}},
 	{[]string{"internal/kv"}, nil},
 	{[]string{"internal/kv/memkv", "internal/kv/boltkv/pages", "internal/kv/sealed", "internal/kv/traced", "internal/kv/faulty"}, []string{"internal/kv"}},
 	{[]string{"internal/kv/boltkv"}, []string{"internal/kv", "internal/kv/boltkv/pages"}},
@@ -49,11 +50,11 @@ var house = []layer{
 	{[]string{"internal/config"}, []string{"internal/name"}},
 	{[]string{"internal/server"}, []string{"internal/..."}},
 	{[]string{"internal/client"}, []string{"internal/errs", "internal/sensitive"}},
-	{[]string{"internal/cli", "internal/cli/..."}, []string{"internal/cli/...", "internal/client", "internal/config", "internal/server", "internal/errs", "internal/sensitive"}},
+	{[]string{"internal/cli", "internal/cli/..."}, []string{"internal/cli/...", "internal/client", "internal/config", "internal/server", "internal/errs", "internal/sensitive", "internal/sshsig"}},
 	{[]string{"cmd/countersign"}, []string{"internal/cli"}},
 }
 
-var ground = []string{"internal/errs", "internal/name", "internal/caller", "internal/sensitive", "internal/kv", "internal/kv/fsck"}
+var ground = []string{"internal/errs", "internal/name", "internal/caller", "internal/sensitive", "internal/kv", "internal/kv/fsck", "internal/sshsig"}
 
 var front = []string{"internal/errs", "internal/name", "internal/caller", "internal/sensitive", "internal/core/...", "internal/front/httpx", "internal/front/sigv4"}
 
