@@ -32,7 +32,7 @@ var house = []layer{
 	{[]string{"internal/seal/keyfile", "internal/seal/passphrase"}, []string{"internal/seal", "internal/errs", "internal/sensitive"}},
 	{[]string{"internal/keyring"}, []string{"internal/kv", "internal/seal", "internal/errs", "internal/sensitive"}},
 
-	{[]string{"internal/core/schedule"}, []string{"internal/errs"}},
+	{[]string{"internal/core/schedule", "internal/core/hours"}, []string{"internal/errs"}},
 	{[]string{"internal/core/policy", "internal/core/audit"}, []string{"internal/errs", "internal/name", "internal/caller"}},
 	{[]string{"internal/core/record"}, []string{"internal/errs", "internal/kv"}},
 	{[]string{"internal/core/gate"}, []string{"internal/errs", "internal/name", "internal/caller", "internal/kv", "internal/core/audit", "internal/core/policy"}},
