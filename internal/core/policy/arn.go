@@ -25,6 +25,11 @@ func ChangeARN(account, id string) string {
 	return "arn:aws:countersign::" + account + ":change/" + id
 }
 
+// NotifyTargetARN names a target of notices.
+func NotifyTargetARN(account, name string) string {
+	return "arn:aws:countersign::" + account + ":notify-target/" + name
+}
+
 // secretPart returns what follows "secret:" in a secret's ARN.
 func secretPart(arn string) (string, bool) {
 	if !strings.HasPrefix(arn, "arn:aws:secretsmanager:") {

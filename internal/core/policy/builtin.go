@@ -59,7 +59,9 @@ var builtins = [...]struct{ name, about, document string }{
         "countersign:GetProtectionRules",
         "countersign:ReadBreakGlass",
         "countersign:GetProject",
-        "countersign:ListProjects"
+        "countersign:ListProjects",
+        "countersign:ListNotifyTargets",
+        "countersign:ListDeadLetters"
       ],
       "Resource": "*"
     }

@@ -28,6 +28,8 @@ const (
 	KindChange    ResourceKind = "change"
 	KindProject   ResourceKind = "project"
 	KindNone      ResourceKind = "none" // about no single thing: the resource is "*"
+
+	KindNotifyTarget ResourceKind = "notify-target"
 )
 
 // Op is one thing that can be done. The zero Op is none.
@@ -118,6 +120,13 @@ const (
 	UpdateProject
 	DeleteProject
 
+	PutNotifyTarget
+	DeleteNotifyTarget
+	ListNotifyTargets
+	TestNotifyTarget
+	ListDeadLetters
+	ReplayDeadLetter
+
 	endOfOps
 )
 
@@ -145,6 +154,8 @@ const (
 	shapeChange  = "arn:aws:countersign::ACCOUNT:change/ID"
 	shapeProject = "arn:aws:countersign::ACCOUNT:project/NAME"
 	shapeNone    = "*"
+
+	shapeNotifyTarget = "arn:aws:countersign::ACCOUNT:notify-target/NAME"
 )
 
 var operations = [numOps]Operation{
@@ -230,6 +241,13 @@ var operations = [numOps]Operation{
 	ListProjects:    {"ListProjects", "countersign:ListProjects", "list sys/projects", AccessList, KindNone, shapeNone},
 	UpdateProject:   {"UpdateProject", "countersign:UpdateProject", "update sys/projects/NAME", AccessWrite, KindProject, shapeProject},
 	DeleteProject:   {"DeleteProject", "countersign:DeleteProject", "delete sys/projects/NAME", AccessWrite, KindProject, shapeProject},
+
+	PutNotifyTarget:    {"PutNotifyTarget", "countersign:PutNotifyTarget", "update sys/notify/targets/NAME", AccessWrite, KindNotifyTarget, shapeNotifyTarget},
+	DeleteNotifyTarget: {"DeleteNotifyTarget", "countersign:DeleteNotifyTarget", "delete sys/notify/targets/NAME", AccessWrite, KindNotifyTarget, shapeNotifyTarget},
+	ListNotifyTargets:  {"ListNotifyTargets", "countersign:ListNotifyTargets", "list sys/notify/targets", AccessList, KindNone, shapeNone},
+	TestNotifyTarget:   {"TestNotifyTarget", "countersign:TestNotifyTarget", "update sys/notify/test/NAME", AccessWrite, KindNotifyTarget, shapeNotifyTarget},
+	ListDeadLetters:    {"ListDeadLetters", "countersign:ListDeadLetters", "list sys/notify/dead-letters", AccessList, KindNone, shapeNone},
+	ReplayDeadLetter:   {"ReplayDeadLetter", "countersign:ReplayDeadLetter", "update sys/notify/dead-letters/ID", AccessWrite, KindAccount, shapeAccount},
 }
 
 // Operations lists every Op, in the order of the table.
