@@ -24,6 +24,7 @@ var house = []layer{
 	{[]string{"internal/errs", "internal/sensitive"}, nil},
 	{[]string{"internal/name", "internal/caller"}, []string{"internal/errs"}},
 	{[]string{"internal/sshsig", "internal/egress"}, []string{"internal/errs"}},
+	{[]string{"internal/mailer"}, nil},
 	{[]string{"internal/kv"}, nil},
 	{[]string{"internal/kv/memkv", "internal/kv/boltkv/pages", "internal/kv/sealed", "internal/kv/traced", "internal/kv/faulty"}, []string{"internal/kv"}},
 	{[]string{"internal/kv/boltkv"}, []string{"internal/kv", "internal/kv/boltkv/pages"}},

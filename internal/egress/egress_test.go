@@ -102,9 +102,6 @@ func FuzzParseURL(f *testing.F) {
 		if err != nil || again.Host != u.Host {
 			t.Errorf("%q is %q when read again: %v", s, u, err)
 		}
-		if m := egress.Masked(u); strings.Contains(m, "?") || !strings.HasPrefix(m, u.Scheme+"://"+u.Host) {
-			t.Errorf("masked %q", m)
-		}
 	})
 }
 

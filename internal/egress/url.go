@@ -78,12 +78,3 @@ func validHost(host string, bracketed bool) bool {
 	hex := len(last) >= 2 && strings.EqualFold(last[:2], "0x")
 	return err != nil && !digits && !hex
 }
-
-// Masked is what may be shown of a URL: scheme and host.
-func Masked(u *url.URL) string {
-	rest := ""
-	if u.Path != "" && u.Path != "/" || u.RawQuery != "" {
-		rest = "/…"
-	}
-	return u.Scheme + "://" + u.Host + rest
-}
