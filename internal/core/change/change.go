@@ -183,6 +183,7 @@ type Tx struct {
 	audit   *audit.Record
 	noop    bool
 	content []byte
+	notices int // how many it has put
 }
 
 // NothingToDo says that the state is already as the edit wants it: the write

@@ -58,7 +58,7 @@ func Kinds() []Kind {
 // Bounds of what a notice holds, in bytes and pieces: it is small enough for one
 // transaction to write a copy for each of the targets that an account may have.
 const (
-	MaxText     = 4096 // reason
+	MaxText     = 4096 // reason, text
 	MaxName     = 512  // names, ARNs
 	MaxKeys     = 50
 	MaxKey      = 128
@@ -83,13 +83,15 @@ type Notice struct {
 	Name      string   `cbor:"8,keyasint,omitempty"`
 	Operation string   `cbor:"9,keyasint,omitempty"`
 	Actor     string   `cbor:"10,keyasint,omitempty"` // ARN of who did what the notice tells of
-	Reason    string   `cbor:"11,keyasint,omitempty"` // the words of a person: of the change, or a comment
+	Reason    string   `cbor:"11,keyasint,omitempty"` // why, in the author's words
 	Status    string   `cbor:"12,keyasint,omitempty"` // of the change, after
 	Keys      []string `cbor:"13,keyasint,omitempty"` // names of keys that differ
 	KeysLeft  int      `cbor:"14,keyasint,omitempty"` // how many more there are
 	// Facts are further things to tell, such as "author" or "rule". Never a
 	// value, nor anything computed from one.
-	Facts map[string]string `cbor:"15,keyasint,omitempty"`
+	Facts  map[string]string `cbor:"15,keyasint,omitempty"`
+	Author string            `cbor:"17,keyasint,omitempty"` // ARN of who proposed the change
+	Text   string            `cbor:"18,keyasint,omitempty"` // what Actor said: a comment, why a change was rejected
 	// Audience names the persons whom it concerns, and groups as "group:NAME".
 	Audience []string `cbor:"16,keyasint,omitempty"`
 }
@@ -126,7 +128,8 @@ func Put(tx kv.Txn, n Notice) error {
 func bound(n Notice) Notice {
 	n.Change, n.Noun, n.Region, n.Name = cut(n.Change, MaxName), cut(n.Noun, MaxName), cut(n.Region, MaxName), cut(n.Name, MaxName)
 	n.Operation, n.Actor, n.Status = cut(n.Operation, MaxName), cut(n.Actor, MaxName), cut(n.Status, MaxName)
-	n.Reason = cut(n.Reason, MaxText)
+	n.Author = cut(n.Author, MaxName)
+	n.Reason, n.Text = cut(n.Reason, MaxText), cut(n.Text, MaxText)
 	n.KeysLeft += max(0, len(n.Keys)-MaxKeys)
 	n.Keys = cutAll(n.Keys, MaxKeys, MaxKey)
 	n.Audience = cutAll(n.Audience, MaxAudience, MaxPerson)

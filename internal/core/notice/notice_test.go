@@ -44,7 +44,7 @@ func put(t *testing.T, n notice.Notice) (notice.Notice, error) {
 
 func TestPut(t *testing.T) {
 	n := notice.Notice{ID: audit.NewID(time.Now()), Account: "111111111111", Time: 1_700_000_000_000_000, Kind: notice.ChangeProposed,
-		Change: "C", Noun: "secret", Region: "us-east-1", Name: "app/production", Operation: "PutValue", Actor: "arn", Reason: "because",
+		Change: "C", Noun: "secret", Region: "us-east-1", Name: "app/production", Operation: "PutValue", Actor: "arn", Author: "arn2", Text: "no", Reason: "because",
 		Status: "pending", Keys: []string{"A", "B"}, Facts: map[string]string{"rule": "prod"}, Audience: []string{"group:approvers", "anna@example.com"}}
 	got, err := put(t, n)
 	if err != nil {
@@ -70,7 +70,7 @@ func TestWhatIsTooLongIsCut(t *testing.T) {
 		facts[k] = strings.Repeat("v", 5000)
 	}
 	long := strings.Repeat("ü", 5000)
-	in := notice.Notice{ID: "A", Account: "111111111111", Kind: "x.y", Change: long, Noun: long, Region: long, Name: long, Operation: long, Actor: long,
+	in := notice.Notice{ID: "A", Account: "111111111111", Kind: "x.y", Change: long, Noun: long, Region: long, Name: long, Operation: long, Actor: long, Author: long, Text: long,
 		Reason: long + "\xff", Status: long, Keys: many(80, long), Facts: facts, Audience: many(80, long)}
 	before := slices.Clone(in.Keys)
 	got, err := put(t, in)
