@@ -36,7 +36,7 @@ func (s *Server) fronts(o Options) (err error) {
 
 func (s *Server) inspect() *inspect.Service {
 	c := s.core
-	return inspect.New(inspect.Config{Gate: c.gate, Log: c.log, Relay: c.relay, Identities: c.authn, Secrets: c.secrets,
+	return inspect.New(inspect.Config{Gate: c.gate, Log: c.log, Relay: c.relay, Identities: c.authn, Secrets: c.secrets, Emergencies: c.changes,
 		Vault: c.ring, Dir: c.cfg.Audit.Dir, Keys: []ed25519.PublicKey{c.log.PublicKey()}})
 }
 
