@@ -112,6 +112,7 @@ func (b *bench) measure(ctx context.Context) error {
 		{"starting", b.starts},
 		{"reading", b.reads},
 		{"writing", b.writes},
+		{"reviewing", b.reviews},
 	} {
 		fmt.Fprintln(os.Stderr, step.says)
 		if err := step.do(ctx); err != nil {
