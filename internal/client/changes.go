@@ -261,7 +261,7 @@ func (c *Client) AddComment(ctx context.Context, id, text string) (Change, error
 // Ready puts one's own draft to review.
 func (c *Client) Ready(ctx context.Context, id string) (Change, error) {
 	var out Change
-	return out, c.step(ctx, id, "ready", "", &out)
+	return out, c.call(ctx, request{method: "POST", path: "/changes/" + url.PathEscape(id) + "/ready"}, &out)
 }
 
 func (c *Client) step(ctx context.Context, id, step, comment string, out any) error {

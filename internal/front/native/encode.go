@@ -41,7 +41,7 @@ type stream interface {
 const keepBuffer = 1 << 17
 
 // answer encodes what an action returned.
-func (a *api) answer(ctx context.Context, w http.ResponseWriter, rt *route, v any) error {
+func (a *api) answer(ctx context.Context, w http.ResponseWriter, r *http.Request, rt *route, v any) error {
 	var b []byte
 	switch v := v.(type) {
 	case stream:
@@ -66,6 +66,10 @@ func (a *api) answer(ctx context.Context, w http.ResponseWriter, rt *route, v an
 		b = buf.Bytes()
 	}
 	h := w.Header()
+	if rt.tagged && unchanged(h, r, b) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
 	h["Content-Type"] = isJSON
 	h["Content-Length"] = []string{strconv.Itoa(len(b))}
 	_, _ = w.Write(b) // a client that is gone is no failure of the server

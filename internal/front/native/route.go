@@ -49,6 +49,9 @@ type route struct {
 	workflow     bool          // it is a step of a review, and so limited in rate
 	deadline     time.Duration // brief: none; 0: a stream
 	params       []param
+	once         bool   // Idempotency-Key is taken: the same request is made once only
+	based        bool   // If-Match is taken: the number of the base version
+	tagged       bool   // the answer has an ETag, and If-None-Match is taken
 	media        string // of the answer; default application/json
 
 	in, out  reflect.Type // of body and answer; for the test of the document
