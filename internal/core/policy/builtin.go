@@ -55,7 +55,10 @@ var builtins = [...]struct{ name, about, document string }{
         "countersign:ExplainDecision",
         "countersign:Status",
         "countersign:ReadChange",
-        "countersign:ListChanges"
+        "countersign:ListChanges",
+        "countersign:ListSessions",
+        "countersign:GetSignInSettings",
+        "countersign:GetIdentityProvider"
       ],
       "Resource": "*"
     }
