@@ -48,9 +48,11 @@ var house = []layer{
 	{[]string{"internal/front/native"}, front},
 
 	{[]string{"internal/config"}, []string{"internal/name"}},
+	{[]string{"internal/dotenv"}, []string{"internal/errs", "internal/sensitive"}},
 	{[]string{"internal/server"}, []string{"internal/..."}},
 	{[]string{"internal/client"}, []string{"internal/errs", "internal/sensitive"}},
-	{[]string{"internal/cli", "internal/cli/..."}, []string{"internal/cli/...", "internal/client", "internal/config", "internal/server", "internal/errs", "internal/sensitive"}},
+	{[]string{"internal/cli/settings"}, []string{"internal/client", "internal/dotenv", "internal/errs", "internal/sensitive"}},
+	{[]string{"internal/cli", "internal/cli/..."}, []string{"internal/cli/...", "internal/client", "internal/config", "internal/server", "internal/errs", "internal/sensitive", "internal/dotenv"}},
 	{[]string{"cmd/countersign"}, []string{"internal/cli"}},
 }
 
