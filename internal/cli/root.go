@@ -64,6 +64,7 @@ import (
 	"countersign/internal/cli/server/dev"
 	"countersign/internal/cli/server/fsck"
 	"countersign/internal/cli/server/initialize"
+	"countersign/internal/cli/server/recovery"
 	"countersign/internal/cli/server/rotatekeys"
 	"countersign/internal/cli/server/serve"
 	"countersign/internal/cli/server/status"
@@ -240,7 +241,7 @@ func addCommands(root *cobra.Command, e *env.Env) {
 		env.Group("audit", "The audit log: every request, and what became of it", "  countersign audit query --since 1h --outcome denied",
 			audittail.NewCmd(e, nil), auditquery.NewCmd(e, nil), auditverify.NewCmd(e, nil)))
 	add(forOperators,
-		serve.NewCmd(e, nil, initialize.NewCmd(e, nil)),
+		serve.NewCmd(e, nil, initialize.NewCmd(e, nil), recovery.NewCmd(e, nil)),
 		dev.NewCmd(e, nil),
 		status.NewCmd(e, nil),
 		backup.NewCmd(e, nil),
