@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"countersign/internal/caller"
@@ -46,6 +47,10 @@ type Config struct {
 	Burst   int           // attempts of one source address at once; default 30
 	Every   time.Duration // and then one each; default 2s
 	Logger  *slog.Logger  // default slog.Default()
+	// AllowLoopback lets an identity provider be at http:// on this machine.
+	AllowLoopback bool
+	// Transport reaches identity providers; default the network.
+	Transport http.RoundTripper
 }
 
 // Service is the operations of signing in. It is safe for concurrent use.
@@ -57,6 +62,8 @@ type Service struct {
 	hasher  *hasher
 	sources *sources
 	logger  *slog.Logger
+
+	providers *providers
 }
 
 // New returns a Service.
@@ -77,7 +84,8 @@ func New(c Config) *Service {
 		c.Logger = slog.Default()
 	}
 	return &Service{gate: c.Gate, changes: c.Changes, vault: c.Vault, home: c.Home, logger: c.Logger,
-		hasher: newHasher(c.Params, c.Hashes), sources: newSources(c.Burst, c.Every)}
+		hasher: newHasher(c.Params, c.Hashes), sources: newSources(c.Burst, c.Every),
+		providers: newProviders(c.AllowLoopback, c.Transport)}
 }
 
 // profile is how a user signs in.
