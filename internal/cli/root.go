@@ -24,6 +24,7 @@ import (
 
 	accountcreate "countersign/internal/cli/account/create"
 	accountlist "countersign/internal/cli/account/list"
+	accountprovider "countersign/internal/cli/account/provider"
 	accountsignin "countersign/internal/cli/account/signin"
 	auditquery "countersign/internal/cli/audit/query"
 	audittail "countersign/internal/cli/audit/tail"
@@ -83,7 +84,9 @@ import (
 	userdelete "countersign/internal/cli/user/delete"
 	userget "countersign/internal/cli/user/get"
 	userinvite "countersign/internal/cli/user/invite"
+	userlink "countersign/internal/cli/user/link"
 	userlist "countersign/internal/cli/user/list"
+	userunlink "countersign/internal/cli/user/unlink"
 	userupdate "countersign/internal/cli/user/update"
 	"countersign/internal/client"
 )
@@ -223,12 +226,12 @@ func addCommands(root *cobra.Command, e *env.Env) {
 			policyattach.NewCmd(e, nil), policydetach.NewCmd(e, nil), policytest.NewCmd(e, nil), policyexplain.NewCmd(e, nil)),
 		env.Group("user", "Users and machines", "  countersign user create deploy --machine",
 			usercreate.NewCmd(e, nil), userlist.NewCmd(e, nil), userget.NewCmd(e, nil), userupdate.NewCmd(e, nil), userdelete.NewCmd(e, nil),
-			userinvite.NewCmd(e, nil)),
+			userinvite.NewCmd(e, nil), userlink.NewCmd(e, nil), userunlink.NewCmd(e, nil)),
 		env.Group("group", "Groups of users", "  countersign group add developers alice",
 			groupcreate.NewCmd(e, nil), grouplist.NewCmd(e, nil), groupget.NewCmd(e, nil), groupadd.NewCmd(e, nil),
 			groupremove.NewCmd(e, nil), groupdelete.NewCmd(e, nil)),
 		env.Group("account", "Accounts, whose users and secrets no other account sees", "  countersign account create 111122223333 --name staging",
-			accountcreate.NewCmd(e, nil), accountlist.NewCmd(e, nil), accountsignin.NewCmd(e, nil)),
+			accountcreate.NewCmd(e, nil), accountlist.NewCmd(e, nil), accountsignin.NewCmd(e, nil), accountprovider.NewCmd(e, nil)),
 		login.NewCmd(e, nil),
 		logout.NewCmd(e, nil),
 		password.NewCmd(e, nil),

@@ -116,7 +116,8 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.authn = authn.New(authn.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account}, auth)
 	c.secrets = secret.New(secret.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Regions: cfg.Regions,
 		Keep: cfg.History.Keep, KeepFor: time.Duration(cfg.History.MinAge), Logger: logger})
-	c.signin = signin.New(signin.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account, Logger: logger})
+	c.signin = signin.New(signin.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account,
+		AllowLoopback: cfg.SignIn.LoopbackIssuer, Logger: logger})
 	c.run()
 	return c, nil
 }

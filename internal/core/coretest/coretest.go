@@ -100,7 +100,7 @@ func New(t testing.TB, c Config) *Core {
 	core.Secrets = secret.New(secret.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring,
 		Regions: []string{Region, Second}, Keep: c.Keep, KeepFor: time.Nanosecond, Logger: c.Logger})
 	core.SignIn = signin.New(signin.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Home: Home,
-		Params: signin.Params{Memory: 64, Time: 1, Threads: 1}, Burst: 1000, Logger: c.Logger})
+		Params: signin.Params{Memory: 64, Time: 1, Threads: 1}, Burst: 1000, AllowLoopback: true, Logger: c.Logger})
 
 	running, stop := context.WithCancel(ctx)
 	done := make(chan struct{})

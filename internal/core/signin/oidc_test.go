@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -44,9 +45,12 @@ type issuer struct {
 	nonce    string
 }
 
+// issuerKey is made once: that takes long.
+var issuerKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 func newIssuer(t testing.TB) *issuer {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := issuerKey()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -402,8 +406,9 @@ func TestProviderSettings(t *testing.T) {
 		}
 	}
 	// Without the operator's word, not even loopback is reached.
-	v.want(v.SignIn.PutProvider(t.Context(), v.Admin, signin.Provider{Issuer: v.is.URL, ClientID: "c"}, text("")), "invalid")
-	_, err = v.SignIn.BeginOIDC(t.Context(), v.nobody(), signin.BeginRequest{Redirect: redirect, Challenge: challenge()})
+	strict := signin.New(signin.Config{Gate: v.Gate, Changes: v.Changes, Vault: v.Ring, Home: coretest.Home})
+	v.want(strict.PutProvider(t.Context(), v.Admin, signin.Provider{Issuer: v.is.URL, ClientID: "c"}, text("")), "invalid")
+	_, err = strict.BeginOIDC(t.Context(), v.nobody(), signin.BeginRequest{Redirect: redirect, Challenge: challenge()})
 	v.want(err, "identity-provider")
 	v.ok(v.s.DeleteProvider(t.Context(), v.Admin))
 	_, err = v.s.BeginOIDC(t.Context(), v.nobody(), signin.BeginRequest{Redirect: redirect, Challenge: challenge()})

@@ -76,6 +76,11 @@ var samples = map[string][2]string{ // what follows the row's path, or the path,
 	"DELETE /totp":                         {"?user=USER", `{"code":""}`},
 	"POST /users/{name}/invitation":        {"/users/USER/invitation", `{"reset":false}`},
 	"GET /sign-in/settings":                {},
+	"GET /identity-provider":               {},
+	"PUT /identity-provider":               {"", `{"issuer":"https://idp.example","client_id":"c"}`},
+	"DELETE /identity-provider":            {},
+	"PUT /users/{name}/identity":           {"/users/USER/identity", `{"subject":"s"}`},
+	"DELETE /users/{name}/identity":        {"/users/USER/identity"},
 	"PUT /sign-in/settings":                {"", `{"mfa_required":true}`},
 }
 
