@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -187,7 +188,7 @@ func (s *Service) vouched(ctx context.Context, nobody caller.Caller, req *Finish
 		return p, id, unreachable(errors.New("exchanging the code")) // the cause may quote the answer
 	}
 	raw, _ := tok.Extra("id_token").(string)
-	id, err = p.verify(ctx, at, raw, s.nonce(req.State))
+	id, err = p.verify(ctx, at, raw, s.nonce(req.State), oauth2.StaticTokenSource(tok))
 	return p, id, err
 }
 
@@ -200,7 +201,7 @@ type identity struct {
 }
 
 // verify checks an identity token and what the provider's settings ask of it.
-func (p *provider) verify(ctx context.Context, at *oidc.Provider, raw, nonce string) (id identity, err error) {
+func (p *provider) verify(ctx context.Context, at *oidc.Provider, raw, nonce string, access oauth2.TokenSource) (id identity, err error) {
 	t, err := at.VerifierContext(ctx, &oidc.Config{ClientID: p.ClientID}).Verify(ctx, raw)
 	if err != nil {
 		return id, &errs.Error{Kind: errs.Unauthenticated, Code: "bad-identity", Msg: "the identity provider's token is not valid", Err: err}
@@ -212,7 +213,52 @@ func (p *provider) verify(ctx context.Context, at *oidc.Provider, raw, nonce str
 	if azp, _ := c["azp"].(string); len(t.Audience) > 1 && azp != p.ClientID {
 		return id, badIdentity("the identity provider's token is for another client")
 	}
-	id = identity{Subject: t.Subject}
+	if err := p.complete(ctx, at, t.Subject, c, access); err != nil {
+		return id, err
+	}
+	return p.read(c, t)
+}
+
+// complete asks the issuer for claims about the user that a token lacks: many
+// tell them at their UserInfo endpoint alone (section 5.3). Whatever says how
+// the user proved itself is taken from the signed token only.
+func (p *provider) complete(ctx context.Context, at *oidc.Provider, subject string, c map[string]any, access oauth2.TokenSource) error {
+	lacks := []string{}
+	wanted := append(slices.Collect(maps.Keys(p.Claims)), "email", p.NameClaim)
+	for _, n := range wanted {
+		if _, ok := c[n]; !ok && n != "" && !slices.Contains(ofToken, n) {
+			lacks = append(lacks, n)
+		}
+	}
+	if len(lacks) == 0 || at.UserInfoEndpoint() == "" {
+		return nil
+	}
+	info, err := at.UserInfo(ctx, access)
+	if err != nil {
+		return unreachable(errors.New("asking for claims")) // the cause may quote the answer
+	}
+	var more map[string]any
+	if err := info.Claims(&more); err != nil || info.Subject != subject {
+		return badIdentity("the identity provider's claims are about somebody else")
+	}
+	for _, n := range lacks {
+		if v, ok := more[n]; ok {
+			c[n] = v
+		}
+		if n == "email" {
+			c["email_verified"] = more["email_verified"]
+		}
+	}
+	return nil
+}
+
+// ofToken are claims that only the signed token can say.
+var ofToken = []string{"iss", "sub", "aud", "exp", "iat", "nonce", "azp", "amr", "acr", "auth_time", "email_verified"}
+
+// read takes what is of use out of the claims, and holds them against the
+// provider's settings.
+func (p *provider) read(c map[string]any, t *oidc.IDToken) (identity, error) {
+	id := identity{Subject: t.Subject}
 	if email, _ := c["email"].(string); verified(c["email_verified"]) {
 		id.Email = strings.ToLower(email)
 	}

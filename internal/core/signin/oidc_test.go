@@ -38,6 +38,7 @@ type issuer struct {
 	*httptest.Server
 	key      *rsa.PrivateKey
 	claims   map[string]any // of the next token, over the usual ones
+	info     map[string]any // what the UserInfo endpoint tells
 	key2     any            // signs instead of key
 	alg      jose.SignatureAlgorithm
 	tokenURL string
@@ -62,14 +63,27 @@ func newIssuer(t testing.TB) *issuer {
 			at = is.URL + "/token"
 		}
 		_ = json.NewEncoder(w).Encode(map[string]any{"issuer": is.URL, "authorization_endpoint": is.URL + "/authorize", "token_endpoint": at,
-			"jwks_uri": is.URL + "/keys", "id_token_signing_alg_values_supported": []string{"RS256", "HS256", "none"}})
+			"jwks_uri": is.URL + "/keys", "userinfo_endpoint": is.URL + "/userinfo", "id_token_signing_alg_values_supported": []string{"RS256", "HS256", "none"}})
 	})
 	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, r *http.Request) {
 		_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &key.PublicKey, KeyID: "k", Algorithm: "RS256", Use: "sig"}}})
 	})
+	mux.HandleFunc("GET /userinfo", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") != "Bearer a" {
+			w.WriteHeader(401)
+			return
+		}
+		c := map[string]any{"sub": "subject-1"}
+		maps.Copy(c, is.info)
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(c)
+	})
 	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
 		_ = r.ParseForm()
 		is.asked = r.PostForm
+		if _, secret, ok := r.BasicAuth(); ok && is.asked.Get("client_secret") == "" {
+			is.asked.Set("client_secret", secret)
+		}
 		w.Header().Set("Content-Type", "application/json")
 		if r.PostForm.Get("code") != "good" {
 			w.WriteHeader(400)
@@ -182,7 +196,7 @@ func TestOIDC(t *testing.T) {
 	v.ok(v.s.LinkUser(t.Context(), v.Admin, "ann", "subject-1"))
 	tk, err := v.enterWith(nil, nil)
 	v.ok(err)
-	if tk.User != "ann" || tk.Device.Len() == 0 || v.is.asked.Get("code_verifier") != verifier {
+	if tk.User != "ann" || tk.Device.Len() == 0 || v.is.asked.Get("code_verifier") != verifier || v.is.asked.Get("client_secret") != "client-secret" {
 		t.Errorf("got %+v, exchanged %v", tk, v.is.asked)
 	}
 	who := v.as(tk)
@@ -349,6 +363,23 @@ func TestWhomAnIdentityIs(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestClaimsFromUserInfo(t *testing.T) {
+	v := newVouching(t, signin.Provider{AutoCreate: true, MFA: []string{"mfa"}})
+	v.is.info = map[string]any{"email": "ann@example.com", "email_verified": true, "amr": []string{"mfa"}, "sub": "somebody-else"}
+	_, err := v.enterWith(nil, nil)
+	v.want(err, "bad-identity")
+	v.is.info["sub"] = "subject-1"
+	tk, err := v.enterWith(nil, nil)
+	v.ok(err)
+	if tk.User != "ann@example.com" || !v.as(tk).MFA.IsZero() {
+		t.Errorf("%s, mfa %v", tk.User, v.as(tk).MFA)
+	}
+	// What the token says is not mixed with what is told elsewhere.
+	v.ok(v.s.UnlinkUser(t.Context(), v.Admin, "ann@example.com"))
+	_, err = v.enterWith(map[string]any{"email": "bob@example.com", "sub": "subject-1"}, nil)
+	v.want(err, "bad-identity")
 }
 
 func TestMFAOfTheProvider(t *testing.T) {
