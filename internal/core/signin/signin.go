@@ -55,13 +55,14 @@ type Config struct {
 
 // Service is the operations of signing in. It is safe for concurrent use.
 type Service struct {
-	gate    *gate.Gate
-	changes *change.Service
-	vault   Vault
-	home    string
-	hasher  *hasher
-	sources *sources
-	logger  *slog.Logger
+	gate      *gate.Gate
+	changes   *change.Service
+	vault     Vault
+	home      string
+	hasher    *hasher
+	sources   *sources
+	strangers *strangers
+	logger    *slog.Logger
 
 	providers *providers
 }
@@ -84,7 +85,7 @@ func New(c Config) *Service {
 		c.Logger = slog.Default()
 	}
 	return &Service{gate: c.Gate, changes: c.Changes, vault: c.Vault, home: c.Home, logger: c.Logger,
-		hasher: newHasher(c.Params, c.Hashes), sources: newSources(c.Burst, c.Every),
+		hasher: newHasher(c.Params, c.Hashes), sources: newSources(c.Burst, c.Every), strangers: &strangers{},
 		providers: newProviders(c.AllowLoopback, c.Transport)}
 }
 
@@ -195,6 +196,20 @@ func (s *Service) submit(ctx context.Context, who caller.Caller, e *edit) error 
 	}
 	_, err := s.changes.Submit(ctx, who, change.Request{Edit: e})
 	return err
+}
+
+// mayOwn asks policy before something is looked at that the answer could tell
+// of. A refusal is recorded.
+func (s *Service) mayOwn(ctx context.Context, who caller.Caller, op policy.Op) error {
+	rec := gate.NewRecord(who, op, who.Name)
+	err := s.gate.DB.View(ctx, func(r kv.Reader) error {
+		a := gate.NewAccess(r, s.gate.Auth, who, &rec)
+		return a.AllowOwn(&policy.Request{Op: op, Resource: who.ARN(), Account: who.Account})
+	})
+	if err == nil {
+		return nil
+	}
+	return s.gate.Finish(ctx, &rec, err)
 }
 
 // refuse records an attempt of somebody who proved nothing, in the log of the

@@ -100,12 +100,15 @@ func Run(ctx context.Context, o *Options) error {
 // for.
 func (o *Options) password(ctx context.Context, in env.SignIn) (client.Tokens, error) {
 	from := answers.From(o.Env.Streams)
-	password, err := o.choose(ctx, in, from)
+	device := in.Global.Device(in.Client.Address(), o.Account, o.User)
+	password, fresh, err := o.choose(ctx, in, from)
 	if err != nil {
 		return client.Tokens{}, err
 	}
-	req := client.LoginRequest{Account: o.Account, User: o.User, Password: password,
-		Device: in.Global.Device(in.Client.Address(), o.Account, o.User)}
+	if fresh.Len() > 0 {
+		device = fresh
+	}
+	req := client.LoginRequest{Account: o.Account, User: o.User, Password: password, Device: device}
 	t, err := in.Client.Login(ctx, req)
 	var e *client.Error
 	if errors.As(err, &e) && e.Code == client.CodeNeedCode {
@@ -114,26 +117,31 @@ func (o *Options) password(ctx context.Context, in env.SignIn) (client.Tokens, e
 		}
 		t, err = in.Client.Login(ctx, req)
 	}
+	if t.Device.Len() == 0 {
+		t.Device = fresh // the server knows it already
+	}
 	return t, err
 }
 
-// choose asks for the password, or makes it one by an invitation.
-func (o *Options) choose(ctx context.Context, in env.SignIn, from *answers.Source) (sensitive.Bytes, error) {
+// choose asks for the password, or makes it one by an invitation, which gives a
+// device token.
+func (o *Options) choose(ctx context.Context, in env.SignIn, from *answers.Source) (password, device sensitive.Bytes, err error) {
 	if !o.Invitation {
 		if p := o.Env.Variable(EnvPassword); p != "" {
-			return sensitive.FromString(p), nil
+			return sensitive.FromString(p), device, nil
 		}
-		return from.Ask(ctx, "password of "+o.User)
+		password, err = from.Ask(ctx, "password of "+o.User)
+		return password, device, err
 	}
 	invitation, err := from.Ask(ctx, "invitation for "+o.User)
 	if err != nil {
-		return sensitive.Bytes{}, err
+		return password, device, err
 	}
-	password, err := from.Choose(ctx, "new password")
-	if err != nil {
-		return sensitive.Bytes{}, err
+	if password, err = from.Choose(ctx, "new password"); err != nil {
+		return password, device, err
 	}
-	return password, in.Client.AcceptInvitation(ctx, o.Account, o.User, invitation, password)
+	device, err = in.Client.AcceptInvitation(ctx, o.Account, o.User, invitation, password)
+	return password, device, err
 }
 
 // Keep stores a session in the user's configuration and says so.
