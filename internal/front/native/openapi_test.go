@@ -132,6 +132,11 @@ func (d doc) checkRow(t *testing.T, r route, op doc) {
 	if r.workflow {
 		d.at(t, "paths", r.path, strings.ToLower(r.method), "responses", "429", "headers", "RateLimit-Remaining")
 	}
+	if r.open {
+		if open, ok := op["security"].([]any); !ok || len(open) != 0 {
+			t.Error("a row that asks for no caller is not documented as open")
+		}
+	}
 	if r.document == nil {
 		d.at(t, "paths", r.path, strings.ToLower(r.method), "responses", "default", "content", "application/json")
 	} else if open, ok := op["security"].([]any); !ok || len(open) != 0 {
@@ -156,7 +161,7 @@ func (d doc) checkType(t *testing.T, at string, ty reflect.Type, schema doc) {
 	schema = d.follow(t, schema)
 	want := ""
 	switch ty {
-	case reflect.TypeFor[time.Time](), reflect.TypeFor[hidden](), reflect.TypeFor[encoded](), reflect.TypeFor[[]byte](), reflect.TypeFor[audit.Hash]():
+	case reflect.TypeFor[time.Time](), reflect.TypeFor[hidden](), reflect.TypeFor[encoded](), reflect.TypeFor[told](), reflect.TypeFor[[]byte](), reflect.TypeFor[audit.Hash]():
 		want = "string"
 	case reflect.TypeFor[document]():
 		want = "[object string]"
@@ -348,6 +353,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		s.fits(t, d, method, path, out, covered)
 		return out
 	})
+	s.signInCalls(t, d, covered)
 	for _, r := range rows() {
 		if r.media == "application/json" && !covered[r.method+" "+r.path] {
 			t.Errorf("%s %s has no golden call", r.method, r.path)

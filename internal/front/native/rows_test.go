@@ -80,6 +80,21 @@ var samples = map[string][2]string{ // what follows the row's path, or the path,
 	"GET /protection":                      {},
 	"POST /protection":                     {"", `{"delete":"guard"}`},
 	"POST /protection/test":                {"", `{"name":"guarded/a"}`},
+	"POST /logout":                         {},
+	"GET /sessions":                        {"?user=USER"},
+	"DELETE /sessions":                     {"?user=USER"},
+	"PUT /password":                        {"", `{"old":"x","new":"tall giraffes drink"}`},
+	"POST /totp":                           {},
+	"POST /totp/confirm":                   {"", `{"code":"123456"}`},
+	"DELETE /totp":                         {"?user=USER", `{"code":""}`},
+	"POST /users/{name}/invitation":        {"/users/USER/invitation", `{"reset":false}`},
+	"GET /sign-in/settings":                {},
+	"GET /identity-provider":               {},
+	"PUT /identity-provider":               {"", `{"issuer":"https://idp.example","client_id":"c"}`},
+	"DELETE /identity-provider":            {},
+	"PUT /users/{name}/identity":           {"/users/USER/identity", `{"subject":"s"}`},
+	"DELETE /users/{name}/identity":        {"/users/USER/identity"},
+	"PUT /sign-in/settings":                {"", `{"mfa_required":true}`},
 }
 
 // sample makes the request to a row.
@@ -103,7 +118,7 @@ func sample(t *testing.T, r route, th things) (path, body string) {
 
 // authenticated are the rows that ask for a caller.
 func authenticated() []route {
-	return slices.DeleteFunc(rows(), func(r route) bool { return r.document != nil })
+	return slices.DeleteFunc(rows(), func(r route) bool { return r.document != nil || r.open })
 }
 
 // guard is a rule for what begins with guarded/, which authors may decide on
