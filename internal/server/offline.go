@@ -20,6 +20,7 @@ import (
 	"countersign/internal/core/operate"
 	"countersign/internal/core/record"
 	"countersign/internal/core/secret"
+	"countersign/internal/core/signin"
 	"countersign/internal/errs"
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
@@ -98,7 +99,7 @@ func report(rep fsck.Report) FsckReport {
 
 // rules describe every kind of record that a store may hold.
 func rules() []fsck.Rule {
-	all := [][]fsck.Rule{secret.Rules(), authn.Rules(), change.Rules(), notice.Rules(), {
+	all := [][]fsck.Rule{secret.Rules(), authn.Rules(), change.Rules(), signin.Rules(), notice.Rules(), {
 		{Kind: "audit-head", Shape: "ss", Decode: record.Check[audit.Head]},
 		{Kind: "keyring"}, // the keyring checks its own records when it opens
 	}}

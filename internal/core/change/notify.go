@@ -22,8 +22,15 @@ func (tx *Tx) notify(kind notice.Kind, t Target, rec *Record, text string) error
 		Change: rec.ID, Noun: t.Noun, Region: t.Region, Name: t.Name, Operation: rec.Operation,
 		Actor: tx.Who.ARN(), Author: rec.Author, Reason: rec.Reason, Text: text, Status: string(rec.Status), Keys: rec.Keys,
 	}
-	if rec.Rule != "" {
-		n.Facts = map[string]string{"rule": rec.Rule}
+	emergency := rec.BreakGlass
+	if t.Noun == nounEmergency {
+		n.Change, emergency = "", rec.ID
+	}
+	n.Facts = map[string]string{}
+	for fact, value := range map[string]string{"rule": rec.Rule, "emergency": emergency} {
+		if value != "" {
+			n.Facts[fact] = value
+		}
 	}
 	var err error
 	if n.Audience, err = audience(tx, t.Account, rec); err != nil {
@@ -33,10 +40,10 @@ func (tx *Tx) notify(kind notice.Kind, t Target, rec *Record, text string) error
 	return notice.Put(tx, n)
 }
 
-// audience is whom a notice of a change concerns: while it waits those who may
-// decide it, and otherwise the author.
+// audience is whom a notice of a change concerns: those who decide it while it
+// waits, and when it was made without them, and otherwise the author.
 func audience(tx *Tx, account string, rec *Record) ([]string, error) {
-	if rec.Status != Pending {
+	if rec.Status != Pending && rec.BreakGlass == "" {
 		return []string{rec.Author}, nil
 	}
 	list, err := loadRules(tx, account)

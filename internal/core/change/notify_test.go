@@ -91,7 +91,7 @@ func TestNotices(t *testing.T) {
 		must(t, err)
 	}
 	comments := o.notices()
-	if len(comments) != 2 || comments[0].ID >= comments[1].ID || comments[0].Text != "why?" || comments[0].Actor != o.bob.ARN() || comments[0].Author != o.alice.ARN() {
+	if len(comments) != 2 || comments[0].ID == comments[1].ID || comments[0].Text != "why?" || comments[0].Actor != o.bob.ARN() || comments[0].Author != o.alice.ARN() {
 		t.Errorf("comments: %+v", comments)
 	}
 	_, err := o.approve(o.bob, w.Change)
@@ -120,9 +120,12 @@ func TestDraftsTellNobody(t *testing.T) {
 	}
 	_, err = o.Changes.Ready(t.Context(), o.alice, w.Change)
 	must(t, err)
+	if got := o.told(); got != "proposed" {
+		t.Errorf("told %q", got)
+	}
 	_, err = o.Changes.Withdraw(t.Context(), o.alice, w.Change, "")
 	must(t, err)
-	if got := o.told(); got != "proposed withdrawn" {
+	if got := o.told(); got != "withdrawn" {
 		t.Errorf("told %q", got)
 	}
 }
@@ -155,4 +158,35 @@ func TestReminders(t *testing.T) {
 			t.Errorf("told %q", got)
 		}
 	})
+}
+
+// Who would have reviewed what is done in an emergency hears of it.
+func TestEmergenciesAreTold(t *testing.T) {
+	o := newOffice(t)
+	ctx := t.Context()
+	must(t, o.group("firefighters"))
+	o.protects(protect.Rule{Name: "prod", Match: []string{"*/production"}, BreakGlass: "firefighters"})
+	must(t, o.Authn.AddToGroup(ctx, o.Admin, "firefighters", "admin"))
+	admin := o.Admin
+	admin.MFA = time.Now()
+	e, err := o.Changes.BreakGlass(ctx, admin, change.GlassRequest{Reason: "the database is down"})
+	must(t, err)
+	got := o.notices()
+	if len(got) != 1 || got[0].Kind != notice.BreakGlassOpened || got[0].Change != "" || got[0].Facts["emergency"] != e.ID || got[0].Reason != "the database is down" {
+		t.Errorf("opened: %+v", got)
+	}
+	w := o.patch(admin, "app/production", "A", "2")
+	got = o.notices()
+	if len(got) != 1 || got[0].Kind != notice.ChangeApplied || got[0].Change != w.Change || got[0].Facts["emergency"] != e.ID {
+		t.Fatalf("applied: %+v", got)
+	}
+	if diff := cmp.Diff([]string{"group:approvers"}, got[0].Audience); diff != "" {
+		t.Error(diff)
+	}
+	closer, _ := o.User(t, "closer", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
+	_, err = o.Changes.CloseGlass(ctx, closer, e.ID, "looked at all of it")
+	must(t, err)
+	if got = o.notices(); len(got) != 1 || got[0].Kind != notice.BreakGlassClosed || got[0].Text != "looked at all of it" || got[0].Actor != closer.ARN() {
+		t.Errorf("closed: %+v", got)
+	}
 }
