@@ -80,6 +80,7 @@ type api struct {
 	verifier *sigv4.Verifier
 	keys     *sigv4.KeyCache
 	buffers  sync.Pool // *[]byte, of answers
+	calls    sync.Pool // *call
 }
 
 // cachedKeys is how many derived signing keys are kept.
@@ -98,6 +99,7 @@ func New(c Config) (http.Handler, error) {
 		c.Logger = slog.Default()
 	}
 	a := &api{Config: c, paths: map[string]*resource{}}
+	a.calls.New = func() any { return &call{} }
 	a.buffers.New = func() any { b := make([]byte, 0, 1024); return &b }
 	var err error
 	if a.verifier, err = sigv4.New(sigv4.Config{Regions: c.Regions}); err != nil {
@@ -157,14 +159,16 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, rt *route, vars [2]s
 		ctx, cancel = context.WithTimeout(ctx, rt.deadline)
 		defer cancel()
 	}
-	c := call{vars: vars}
+	c := a.calls.Get().(*call)
+	defer a.release(c)
+	c.vars = vars
 	c.parseQuery(r.URL.RawQuery, rt.params)
-	who, err := a.authenticate(ctx, w, r, rt, &c, meta)
+	who, err := a.authenticate(ctx, w, r, rt, c, meta)
 	if err != nil {
 		return a.record(ctx, meta.Nobody(Front), rt, c.claimed, err)
 	}
-	c.who = meta.Fill(who, Front, a.region(&c))
-	act := a.plan(w, r, rt, &c)
+	c.who = meta.Fill(who, Front, a.region(c))
+	act := a.plan(w, r, rt, c)
 	if c.err != nil {
 		return a.record(ctx, c.who, rt, "", c.err)
 	}
@@ -176,6 +180,13 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, rt *route, vars [2]s
 		return err
 	}
 	return a.answer(ctx, w, rt, answer)
+}
+
+// release makes a call ready for the next request, without anything of this one.
+func (a *api) release(c *call) {
+	clear(c.query)
+	*c = call{query: c.query[:0]}
+	a.calls.Put(c)
 }
 
 // plan decodes what is left to decode, and returns what to do.
