@@ -60,6 +60,9 @@ var builtins = [...]struct{ name, about, document string }{
         "countersign:ReadBreakGlass",
         "countersign:GetProject",
         "countersign:ListProjects",
+        "countersign:ListSessions",
+        "countersign:GetSignInSettings",
+        "countersign:GetIdentityProvider",
         "countersign:ListNotifyTargets",
         "countersign:ListDeadLetters"
       ],
