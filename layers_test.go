@@ -42,8 +42,9 @@ var house = []layer{
 	{[]string{"internal/core/gate"}, []string{"internal/errs", "internal/name", "internal/caller", "internal/kv", "internal/core/audit", "internal/core/policy"}},
 	{[]string{"internal/core/change"}, append(ground, "internal/sshsig", "internal/proof", "internal/core/hours", "internal/core/audit", "internal/core/policy", "internal/core/protect", "internal/core/notice", "internal/core/record", "internal/core/gate")},
 	{[]string{"internal/core/secret", "internal/core/authn"}, append(ground, "internal/keyring", "internal/core/audit", "internal/core/policy", "internal/core/protect",
-		"internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/schedule", "internal/proof")},
+		"internal/core/notice", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/schedule", "internal/proof")},
 	{[]string{"internal/core/signin"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/authn")},
+	{[]string{"internal/core/notify"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/protect", "internal/core/notice", "internal/core/record", "internal/core/gate", "internal/core/change")},
 	{[]string{"internal/core/inspect", "internal/core/operate"}, append(ground, "internal/keyring", "internal/seal/...", "internal/core/...")},
 
 	{[]string{"internal/front/httpx"}, []string{"internal/errs", "internal/caller"}},

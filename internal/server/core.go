@@ -166,6 +166,9 @@ func (c *core) run() {
 		func(ctx context.Context) {
 			c.authn.Run(ctx, func(err error) { c.logger.Error("storing when keys were used", "error", err) })
 		},
+		func(ctx context.Context) {
+			c.signin.Run(ctx, func(err error) { c.logger.Error("dropping sessions that are over", "error", err) })
+		},
 	} {
 		c.spawn(job)
 	}

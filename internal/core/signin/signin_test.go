@@ -5,12 +5,14 @@ import (
 	"encoding/base32"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/pquerna/otp/totp"
 
 	"countersign/internal/caller"
@@ -556,7 +558,7 @@ func TestGuessing(t *testing.T) {
 		w.ok(err)
 		// Somebody who goes on as fast as allowed.
 		tries := 0
-		for start := time.Now(); time.Since(start) < 24*time.Hour; time.Sleep(10 * time.Second) {
+		for start := time.Now(); time.Since(start) < 24*time.Hour; time.Sleep(30 * time.Second) {
 			if _, err := w.login(signin.LoginRequest{User: "ann", Password: text("a guess")}); code(err) == signin.CodeBadCredentials {
 				tries++
 			}
@@ -630,4 +632,49 @@ func TestCheckPassword(t *testing.T) {
 			t.Errorf("%q: %v", p, err)
 		}
 	}
+}
+
+func TestSweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for i := range 60 { // more than one transaction
+			w.member("user" + strconv.Itoa(i))
+			w.enter("user" + strconv.Itoa(i))
+		}
+		w.member("gone")
+		w.enter("gone")
+		w.ok(w.SignIn.PutProvider(t.Context(), w.Admin, signin.Provider{Issuer: "https://idp.example", ClientID: "c"}, text("")))
+		w.ok(w.SignIn.LinkUser(t.Context(), w.Admin, "gone", "s"))
+		w.ok(w.SignIn.LinkUser(t.Context(), w.Admin, "user1", "t"))
+		_, err := w.login(signin.LoginRequest{User: "nobody", Password: text("a guess")})
+		w.want(err, signin.CodeBadCredentials)
+		kinds := func() map[string]int {
+			n := map[string]int{}
+			for k := range w.Dump(t) {
+				if parts := strings.SplitN(k, "\x00\x01", 3); len(parts) > 1 {
+					n[parts[1]]++
+				}
+			}
+			return n
+		}
+		before := kinds()
+		w.ok(w.SignIn.Sweep(t.Context()))
+		if diff := cmp.Diff(before, kinds()); diff != "" {
+			t.Errorf("what is in use was swept: %s", diff)
+		}
+		time.Sleep(time.Second)
+		w.ok(w.Authn.DeleteUser(t.Context(), w.Admin, "gone"))
+		w.ok(w.SignIn.Sweep(t.Context()))
+		after := kinds()
+		for kind, fewer := range map[string]int{"session": 1, "session-of": 1, "login": 1, "signin-device": 2, "identity": 1, "identity-of": 1, "signin-attempts": 0} {
+			if before[kind]-after[kind] != fewer {
+				t.Errorf("of a deleted user: %s %d, before %d", kind, after[kind], before[kind])
+			}
+		}
+		time.Sleep(25 * time.Hour) // fake time
+		w.ok(w.SignIn.Sweep(t.Context()))
+		if after = kinds(); after["session"]+after["session-of"]+after["signin-attempts"] != 0 || after["login"] != 60 || after["identity"] != 1 {
+			t.Errorf("after a day: %v", after)
+		}
+	})
 }

@@ -87,6 +87,7 @@ type api struct {
 	keys     *sigv4.KeyCache
 	limiter  *limiter
 	buffers  sync.Pool // *[]byte, of answers
+	calls    sync.Pool // *call
 }
 
 // cachedKeys is how many derived signing keys are kept.
@@ -105,6 +106,7 @@ func New(c Config) (http.Handler, error) {
 		c.Logger = slog.Default()
 	}
 	a := &api{Config: c, limiter: newLimiter(c.Rate), paths: map[string]*resource{}}
+	a.calls.New = func() any { return &call{} }
 	a.buffers.New = func() any { b := make([]byte, 0, 1024); return &b }
 	var err error
 	if a.verifier, err = sigv4.New(sigv4.Config{Regions: c.Regions}); err != nil {
@@ -164,19 +166,21 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, rt *route, vars [2]s
 		ctx, cancel = context.WithTimeout(ctx, rt.deadline)
 		defer cancel()
 	}
-	c := call{vars: vars}
+	c := a.calls.Get().(*call)
+	defer a.release(c)
+	c.vars = vars
 	c.parseQuery(r.URL.RawQuery, rt.params)
-	who, err := a.authenticate(ctx, w, r, rt, &c, meta)
+	who, err := a.authenticate(ctx, w, r, rt, c, meta)
 	if err != nil {
 		return a.record(ctx, meta.Nobody(Front), rt, c.claimed, err)
 	}
-	c.who = meta.Fill(who, Front, a.region(&c))
+	c.who = meta.Fill(who, Front, a.region(c))
 	if rt.workflow {
 		if err := a.limiter.take(w.Header(), c.who); err != nil {
 			return a.record(ctx, c.who, rt, "", err)
 		}
 	}
-	act := a.plan(w, r, rt, &c)
+	act := a.plan(w, r, rt, c)
 	if c.err != nil {
 		return a.record(ctx, c.who, rt, "", c.err)
 	}
@@ -188,6 +192,13 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, rt *route, vars [2]s
 		return err
 	}
 	return a.answer(ctx, w, r, rt, answer)
+}
+
+// release makes a call ready for the next request, without anything of this one.
+func (a *api) release(c *call) {
+	clear(c.query)
+	*c = call{query: c.query[:0]}
+	a.calls.Put(c)
 }
 
 // plan decodes what is left to decode, and returns what to do.

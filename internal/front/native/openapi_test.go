@@ -383,6 +383,7 @@ func (s *server) reviewed(t *testing.T, call func(method, path, body string) map
 	}
 	approve(propose(`{"set":{"k":"v","l":"w"},"reason":"first"}`))
 	approve(propose(`{"set":{"k":"x"},"unset":["l"]}`))
+	call("GET", "/secret/proof?name=guarded/a", "")
 	id := propose(`{"set":{"k":"y"},"draft":true,"not_before":"` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `"}`)
 	call("GET", "/secret/proposed?change="+id, "")
 	call("POST", "/changes/"+id+"/comments", `{"comment":"look"}`)
