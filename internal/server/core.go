@@ -22,6 +22,7 @@ import (
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/project"
 	"countersign/internal/core/record"
 	"countersign/internal/core/secret"
 	"countersign/internal/keyring"
@@ -39,17 +40,18 @@ const system = "sys"
 
 // core is everything below the fronts.
 type core struct {
-	cfg     config.Config
-	logger  *slog.Logger
-	engine  *boltkv.DB
-	ring    *keyring.Ring
-	db      kv.DB
-	log     *audit.Log
-	relay   *change.Relay
-	gate    *gate.Gate
-	changes *change.Service
-	authn   *authn.Service
-	secrets *secret.Service
+	cfg      config.Config
+	logger   *slog.Logger
+	engine   *boltkv.DB
+	ring     *keyring.Ring
+	db       kv.DB
+	log      *audit.Log
+	relay    *change.Relay
+	gate     *gate.Gate
+	changes  *change.Service
+	authn    *authn.Service
+	secrets  *secret.Service
+	projects *project.Service
 
 	life context.Context // of the background work
 	stop context.CancelFunc
@@ -110,7 +112,8 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.authn = authn.New(authn.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account}, auth)
 	c.secrets = secret.New(secret.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Regions: cfg.Regions,
 		Keep: cfg.History.Keep, KeepFor: time.Duration(cfg.History.MinAge), Logger: logger})
-	c.changes.Connect(c.authn, c.secrets, map[string]change.Decoder{"secret": c.secrets.DecodeEdit})
+	c.projects = project.New(project.Config{Gate: c.gate, Changes: c.changes})
+	c.changes.Connect(c.authn, c.secrets, map[string]change.Decoder{"secret": c.secrets.DecodeEdit, project.Noun: c.projects.DecodeEdit})
 	c.run()
 	return c, nil
 }
