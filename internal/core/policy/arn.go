@@ -25,6 +25,11 @@ func ChangeARN(account, id string) string {
 	return "arn:aws:countersign::" + account + ":change/" + id
 }
 
+// ProjectARN names a project.
+func ProjectARN(account, name string) string {
+	return "arn:aws:countersign::" + account + ":project/" + name
+}
+
 // NotifyTargetARN names a target of notices.
 func NotifyTargetARN(account, name string) string {
 	return "arn:aws:countersign::" + account + ":notify-target/" + name

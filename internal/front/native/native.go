@@ -42,6 +42,7 @@ import (
 	"countersign/internal/core/gate"
 	"countersign/internal/core/inspect"
 	"countersign/internal/core/operate"
+	"countersign/internal/core/project"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
 	"countersign/internal/errs"
@@ -60,19 +61,20 @@ const (
 
 // Config configures New. Every field is required but those with a default.
 type Config struct {
-	Secrets *secret.Service
-	Authn   *authn.Service
-	Changes *change.Service
-	Inspect *inspect.Service
-	Operate *operate.Service
-	Gate    *gate.Gate
-	SignIn  *signin.Service
-	Proxies httpx.Proxies  // whose word on the client's address is taken; default nobody's
-	Observe httpx.Observer // told of each answer; default nobody
-	Region  string         // home: of requests that name none
-	Regions []string       // region labels of this server, Region among them
-	Rate    Rate           // of workflow calls, for each principal
-	Logger  *slog.Logger   // default slog.Default()
+	Secrets  *secret.Service
+	Authn    *authn.Service
+	Changes  *change.Service
+	Projects *project.Service
+	Inspect  *inspect.Service
+	Operate  *operate.Service
+	Gate     *gate.Gate
+	SignIn   *signin.Service
+	Proxies  httpx.Proxies  // whose word on the client's address is taken; default nobody's
+	Observe  httpx.Observer // told of each answer; default nobody
+	Region   string         // home: of requests that name none
+	Regions  []string       // region labels of this server, Region among them
+	Rate     Rate           // of workflow calls, for each principal
+	Logger   *slog.Logger   // default slog.Default()
 	// Draining ends when the server stops taking requests: then streams end
 	// that would go on for ever. Default: they end with their client.
 	Draining context.Context
@@ -97,7 +99,7 @@ const cachedKeys = 4096
 // client sent it, Base included.
 func New(c Config) (http.Handler, error) {
 	switch {
-	case c.Secrets == nil, c.Authn == nil, c.Changes == nil, c.Inspect == nil, c.Operate == nil, c.Gate == nil, c.SignIn == nil:
+	case c.Secrets == nil, c.Authn == nil, c.Changes == nil, c.Projects == nil, c.Inspect == nil, c.Operate == nil, c.Gate == nil, c.SignIn == nil:
 		return nil, errs.New(errs.Internal, "the native front lacks a service")
 	case !slices.Contains(c.Regions, c.Region):
 		return nil, errs.InvalidField("Region", "the home region is not one of the regions")

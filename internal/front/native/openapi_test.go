@@ -396,6 +396,11 @@ func (s *server) reviewed(t *testing.T, call func(method, path, body string) map
 	call("GET", "/changes?name=guarded/a&limit=2", "")
 	call("GET", "/protection", "")
 	call("POST", "/protection/test", `{"name":"guarded/a"}`)
+	call("POST", "/projects", `{"name":"shop","environments":["dev","prod"],"description":"the shop","reason":"new"}`)
+	call("PATCH", "/projects/shop", `{"add":["qa"],"remove":["dev"],"description":"d"}`)
+	call("GET", "/projects/shop", "")
+	call("GET", "/projects?limit=1", "")
+	call("DELETE", "/projects/shop?reason=old", "")
 }
 
 // fits holds an answer against the schema of its row.
