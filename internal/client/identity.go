@@ -8,6 +8,23 @@ import (
 	"countersign/internal/sensitive"
 )
 
+// Outcome is what became of a write.
+type Outcome struct {
+	Change string `json:"change,omitempty"`
+	Status string `json:"status"` // Applied, or another state while the change waits
+}
+
+// Wrote is the Outcome within the answer of a write that shows what was written,
+// or while the change waits, what is proposed. It is empty where nothing was
+// written.
+type Wrote struct {
+	Change string `json:"change,omitempty"`
+	Status string `json:"status,omitempty"`
+}
+
+// Outcome is what became of the write.
+func (w Wrote) Outcome() Outcome { return Outcome(w) }
+
 // User is a user or a machine.
 type User struct {
 	Name     string            `json:"name"`
@@ -16,8 +33,9 @@ type User struct {
 	Groups   []string          `json:"groups"`
 	Policies []string          `json:"policies"`
 	Tags     map[string]string `json:"tags,omitempty"`
-	Created  time.Time         `json:"created"`
+	Created  time.Time         `json:"created,omitzero"`
 	Disabled bool              `json:"disabled,omitempty"`
+	Wrote
 }
 
 // ListUsers returns one page of users and machines.
@@ -57,8 +75,9 @@ func (c *Client) UpdateUser(ctx context.Context, name string, u UserUpdate) (Use
 }
 
 // DeleteUser removes a user with its keys and memberships.
-func (c *Client) DeleteUser(ctx context.Context, name string) error {
-	return c.call(ctx, request{method: "DELETE", path: "/users/" + segment(name)}, nil)
+func (c *Client) DeleteUser(ctx context.Context, name string) (Outcome, error) {
+	var out Outcome
+	return out, c.call(ctx, request{method: "DELETE", path: "/users/" + segment(name)}, &out)
 }
 
 // Group is a group of users.
@@ -67,7 +86,8 @@ type Group struct {
 	ARN      string    `json:"arn"`
 	Policies []string  `json:"policies"`
 	Members  []string  `json:"members,omitempty"` // of one group only, not in listings
-	Created  time.Time `json:"created"`
+	Created  time.Time `json:"created,omitzero"`
+	Wrote
 }
 
 // ListGroups returns one page of groups.
@@ -89,18 +109,21 @@ func (c *Client) GetGroup(ctx context.Context, name string) (Group, error) {
 }
 
 // DeleteGroup removes a group without members.
-func (c *Client) DeleteGroup(ctx context.Context, name string) error {
-	return c.call(ctx, request{method: "DELETE", path: "/groups/" + segment(name)}, nil)
+func (c *Client) DeleteGroup(ctx context.Context, name string) (Outcome, error) {
+	var out Outcome
+	return out, c.call(ctx, request{method: "DELETE", path: "/groups/" + segment(name)}, &out)
 }
 
 // AddMember makes a user a member of a group.
-func (c *Client) AddMember(ctx context.Context, group, user string) error {
-	return c.call(ctx, request{method: "PUT", path: "/groups/" + segment(group) + "/members/" + segment(user)}, nil)
+func (c *Client) AddMember(ctx context.Context, group, user string) (Outcome, error) {
+	var out Outcome
+	return out, c.call(ctx, request{method: "PUT", path: "/groups/" + segment(group) + "/members/" + segment(user)}, &out)
 }
 
 // RemoveMember ends a membership.
-func (c *Client) RemoveMember(ctx context.Context, group, user string) error {
-	return c.call(ctx, request{method: "DELETE", path: "/groups/" + segment(group) + "/members/" + segment(user)}, nil)
+func (c *Client) RemoveMember(ctx context.Context, group, user string) (Outcome, error) {
+	var out Outcome
+	return out, c.call(ctx, request{method: "DELETE", path: "/groups/" + segment(group) + "/members/" + segment(user)}, &out)
 }
 
 // Key is an access key without its secret.
@@ -157,8 +180,9 @@ func (c *Client) ListKeys(ctx context.Context, owner string) ([]Key, error) {
 }
 
 // RevokeKey ends a key at once.
-func (c *Client) RevokeKey(ctx context.Context, owner, id string) error {
-	return c.call(ctx, request{method: "DELETE", path: "/keys/" + segment(id), query: q("owner", owner)}, nil)
+func (c *Client) RevokeKey(ctx context.Context, owner, id string) (Outcome, error) {
+	var out Outcome
+	return out, c.call(ctx, request{method: "DELETE", path: "/keys/" + segment(id), query: q("owner", owner)}, &out)
 }
 
 // Account is a tenant.

@@ -110,7 +110,9 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.authn = authn.New(authn.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account}, auth)
 	c.secrets = secret.New(secret.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Regions: cfg.Regions,
 		Keep: cfg.History.Keep, KeepFor: time.Duration(cfg.History.MinAge), Logger: logger})
-	c.changes.Connect(c.authn, c.secrets, map[string]change.Decoder{"secret": c.secrets.DecodeEdit})
+	decoders := c.authn.Decoders()
+	decoders["secret"] = c.secrets.DecodeEdit
+	c.changes.Connect(c.authn, c.secrets, decoders)
 	c.run()
 	return c, nil
 }

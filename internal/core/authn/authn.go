@@ -33,7 +33,6 @@ import (
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
-	"countersign/internal/name"
 )
 
 // Codes of errors.
@@ -158,52 +157,6 @@ func raiseGeneration(tx kv.Txn, acct string) error {
 		return err
 	}
 	return record.Put(tx, generationKey(acct), g+1)
-}
-
-// edit is one write to identities. do may run twice.
-type edit struct {
-	op       policy.Op
-	target   change.Target
-	resource string // ARN
-	extra    []policy.Pair
-	also     []question // what else has to be allowed
-	do       func(tx *change.Tx) error
-}
-
-// question is a further operation on the same resource that an edit amounts to.
-type question struct {
-	op    policy.Op
-	extra []policy.Pair
-}
-
-func (e *edit) Target() change.Target { return e.target }
-func (e *edit) Operation() policy.Op  { return e.op }
-func (e *edit) Apply(tx *change.Tx) error {
-	if err := e.do(tx); err != nil {
-		return err
-	}
-	return raiseGeneration(tx, e.target.Account)
-}
-
-func (e *edit) Allow(a *gate.Access) error {
-	for _, q := range append([]question{{e.op, e.extra}}, e.also...) {
-		if err := a.Allow(&policy.Request{Op: q.op, Resource: e.resource, Account: e.target.Account, Extra: q.extra}, nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// submit validates a name and runs a write on the caller's own account.
-func (s *Service) submit(ctx context.Context, who caller.Caller, e *edit) error {
-	e.target.Account = who.Account
-	if err := name.Principal("Name", e.target.Name); err != nil {
-		e.target.Name = ""
-		rec := gate.NewRecord(who, e.op, "")
-		return s.gate.Finish(ctx, &rec, err)
-	}
-	_, err := s.changes.Submit(ctx, who, change.Request{Edit: e})
-	return err
 }
 
 // view runs a read on the caller's own account.

@@ -98,7 +98,9 @@ func New(t testing.TB, c Config) *Core {
 	core.Secrets = secret.New(secret.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring,
 		Regions: []string{Region, Second}, Keep: c.Keep, KeepFor: time.Nanosecond, Logger: c.Logger})
 
-	core.Changes.Connect(core.Authn, core.Secrets, map[string]change.Decoder{"secret": core.Secrets.DecodeEdit})
+	decoders := core.Authn.Decoders()
+	decoders["secret"] = core.Secrets.DecodeEdit
+	core.Changes.Connect(core.Authn, core.Secrets, decoders)
 
 	running, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -168,7 +170,8 @@ func (c *Core) userOf(t testing.TB, admin caller.Caller, n, document string) (ca
 	if document != "" {
 		_, err = c.Authn.PutPolicy(ctx, admin, n+"-policy", document, "")
 		must(t, err)
-		must(t, c.Authn.Attach(ctx, admin, authn.Attachment{Policy: n + "-policy", User: n}))
+		_, err = c.Authn.Attach(ctx, admin, authn.Attachment{Policy: n + "-policy", User: n})
+		must(t, err)
 	}
 	key, err := c.Authn.CreateKey(ctx, admin, authn.CreateKeyRequest{Owner: n})
 	must(t, err)

@@ -142,7 +142,7 @@ func TestIdentities(t *testing.T) {
 	s.want(t, "DELETE", "/groups/readers", "")
 	s.want(t, "DELETE", "/users/ann", "")
 	s.want(t, "DELETE", "/policies/read", "")
-	if out := s.want(t, "GET", "/policies?limit=1", ""); len(out["items"].([]any)) != 4 {
+	if out := s.want(t, "GET", "/policies?limit=1", ""); len(out["items"].([]any)) != 6 {
 		t.Errorf("the built-in policies: %v", out)
 	}
 	if out := s.want(t, "POST", "/random-password", `{"length":12,"no_punctuation":true}`); len(out["password"].(string)) != 12 {

@@ -60,8 +60,9 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	if o.JSON {
+		o.Env.Waits(u.Outcome())
 		return table.JSON(o.Env.Streams.Out, u)
 	}
-	o.Env.Streams.Notef("created %s %q", u.Kind, u.Name)
+	o.Env.Told(u.Outcome(), "created %s %q", u.Kind, u.Name)
 	return nil
 }

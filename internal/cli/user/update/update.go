@@ -73,8 +73,9 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	if o.JSON {
+		o.Env.Waits(u.Outcome())
 		return table.JSON(o.Env.Streams.Out, u)
 	}
-	o.Env.Streams.Notef("changed %q", o.Name)
+	o.Env.Told(u.Outcome(), "changed %q", o.Name)
 	return nil
 }
