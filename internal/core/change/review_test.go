@@ -678,3 +678,59 @@ func protectedWrites(t *testing.T) (*office, map[string]func() (secret.Written, 
 }
 
 const approverResource = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:user/bob"},"Action":"secretsmanager:DescribeSecret","Resource":"*"}]}`
+
+func TestBreakGlass(t *testing.T) {
+	o := newOffice(t)
+	ctx := t.Context()
+	must(t, o.group("firefighters"))
+	o.protects(protect.Rule{Name: "prod", Match: []string{"*/production"}, BreakGlass: "firefighters"})
+	o.protects(protect.Rule{Name: "vault", Match: []string{"vault"}})
+	admin := o.Admin
+	if _, err := o.Changes.BreakGlass(ctx, admin, change.GlassRequest{Reason: "the database is down"}); code(err) != "precondition/second-factor" {
+		t.Errorf("without a second factor: %v", err)
+	}
+	admin.MFA = time.Now()
+	if _, err := o.Changes.BreakGlass(ctx, admin, change.GlassRequest{Reason: "the database is down"}); code(err) != "precondition/break-glass" {
+		t.Errorf("without the group: %v", err)
+	}
+	must(t, only(o.Authn.AddToGroup(ctx, o.Admin, "firefighters", "admin")))
+	if _, err := o.Changes.BreakGlass(ctx, admin, change.GlassRequest{}); !errs.Is(err, errs.Invalid) {
+		t.Errorf("without a reason: %v", err)
+	}
+	if w := o.patch(admin, "app/production", "A", "1"); w.Status != change.Pending {
+		t.Errorf("before the glass is broken: %+v", w)
+	}
+	e, err := o.Changes.BreakGlass(ctx, admin, change.GlassRequest{Reason: "the database is down"})
+	must(t, err)
+	w := o.patch(admin, "app/production", "A", "2")
+	if w.Status != change.Applied || o.value("app/production") != `{"A":"2"}` {
+		t.Errorf("in the emergency: %+v", w)
+	}
+	plain := admin
+	plain.MFA = time.Time{}
+	if w := o.patch(plain, "app/production", "A", "3"); w.Status != change.Pending {
+		t.Errorf("from a session without a second factor: %+v", w)
+	}
+	if w := o.patch(admin, "vault", "A", "1"); w.Status != change.Pending {
+		t.Errorf("a rule that names no group for emergencies: %+v", w)
+	}
+	open, err := o.Changes.Emergencies(ctx, o.Admin, false)
+	if err != nil || len(open) != 1 || !slices.Equal(open[0].Changes, []string{w.Change}) {
+		t.Errorf("open emergencies: %+v, %v", open, err)
+	}
+	if _, err := o.Changes.CloseGlass(ctx, admin, e.ID, "fine"); code(err) != "precondition/emergency-of-self" {
+		t.Errorf("closing one's own: %v", err)
+	}
+	closer, _ := o.User(t, "closer", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
+	got, err := o.Changes.CloseGlass(ctx, closer, e.ID, "looked at all of it")
+	if err != nil || got.ClosedBy != closer.ARN() {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if w := o.patch(admin, "app/production", "A", "4"); w.Status != change.Pending {
+		t.Errorf("after it was closed: %+v", w)
+	}
+	_, changes, err := o.Changes.Emergency(ctx, o.Admin, e.ID)
+	if err != nil || len(changes) != 1 || changes[0].BreakGlass != e.ID || changes[0].Keys[0] != "A" {
+		t.Errorf("report %+v, %v", changes, err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 
 	"countersign/internal/core/hours"
 	"countersign/internal/errs"
+	"countersign/internal/proof"
 	"countersign/internal/sshsig"
 )
 
@@ -22,13 +23,13 @@ func (s *Service) signer(tx *Tx, e *entry, ev *evaluation, req VoteRequest) (str
 	if err != nil {
 		return "", err
 	}
-	text := SignedText(e.rec.ID, ev.digest)
+	text := proof.SignedText(e.rec.ID, ev.digest)
 	for _, line := range lines {
 		key, err := sshsig.ParsePublicKey(line)
 		if err != nil {
 			return "", errs.Wrap(errs.Internal, err, "")
 		}
-		if sig.Verify(key, SignatureNamespace, text) == nil {
+		if sig.Verify(key, proof.Namespace, text) == nil {
 			return line, nil
 		}
 	}

@@ -184,7 +184,7 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, rt *route, vars [2]s
 	if err != nil {
 		return err
 	}
-	return a.answer(ctx, w, rt, answer)
+	return a.answer(ctx, w, r, rt, answer)
 }
 
 // plan decodes what is left to decode, and returns what to do.
@@ -195,7 +195,6 @@ func (a *api) plan(w http.ResponseWriter, r *http.Request, rt *route, c *call) a
 	if c.err = checkHeaders(r, rt, c); c.err != nil {
 		return nil
 	}
-	c.key = r.Header.Get("Idempotency-Key")
 	if !c.read {
 		if c.body, c.err = readBody(w, r, rt); c.err != nil {
 			return nil
