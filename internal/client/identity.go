@@ -30,6 +30,7 @@ type User struct {
 	Name     string            `json:"name"`
 	Kind     string            `json:"kind"` // user or machine
 	ARN      string            `json:"arn"`
+	Person   string            `json:"person,omitempty"` // the human behind
 	Groups   []string          `json:"groups"`
 	Policies []string          `json:"policies"`
 	Tags     map[string]string `json:"tags,omitempty"`
@@ -44,15 +45,18 @@ func (c *Client) ListUsers(ctx context.Context, limit int, page string) (Page[Us
 	return out, c.call(ctx, request{method: "GET", path: "/users", query: q("limit", number(limit), "page", page)}, &out)
 }
 
+// CreateUserRequest asks for a user, or a machine.
+type CreateUserRequest struct {
+	Name    string            `json:"name"`
+	Machine bool              `json:"machine,omitempty"`
+	Person  string            `json:"person,omitempty"` // the human behind
+	Tags    map[string]string `json:"tags,omitempty"`
+}
+
 // CreateUser makes a user, or a machine, without any permission.
-func (c *Client) CreateUser(ctx context.Context, name string, machine bool, tags map[string]string) (User, error) {
-	body := struct {
-		Name    string            `json:"name"`
-		Machine bool              `json:"machine,omitempty"`
-		Tags    map[string]string `json:"tags,omitempty"`
-	}{name, machine, tags}
+func (c *Client) CreateUser(ctx context.Context, r CreateUserRequest) (User, error) {
 	var out User
-	return out, c.call(ctx, request{method: "POST", path: "/users", body: body}, &out)
+	return out, c.call(ctx, request{method: "POST", path: "/users", body: r}, &out)
 }
 
 // GetUser returns one user.
@@ -66,9 +70,10 @@ type UserUpdate struct {
 	Disabled *bool             `json:"disabled,omitempty"`
 	Tags     map[string]string `json:"tags,omitempty"`
 	Untag    []string          `json:"untag,omitempty"`
+	Person   *string           `json:"person,omitempty"` // empty: nobody is known to be behind it
 }
 
-// UpdateUser disables or enables a user, or changes its tags.
+// UpdateUser disables or enables a user, changes its tags, or says who is behind it.
 func (c *Client) UpdateUser(ctx context.Context, name string, u UserUpdate) (User, error) {
 	var out User
 	return out, c.call(ctx, request{method: "PATCH", path: "/users/" + segment(name), body: u}, &out)

@@ -2,7 +2,8 @@
 // groups, access keys, stored policies and where they are attached, accounts.
 //
 // A principal is a user or a machine; both share one namespace within their
-// account. An access key proves a principal in two spellings: as an AWS pair
+// account. It may say which person is behind it, over all of whose identities a
+// review counts one vote and takes none on that person's own changes. An access key proves a principal in two spellings: as an AWS pair
 // that signs requests, and as a bearer token made of the same id and secret. It
 // may expire, and may carry policies of its own that narrow what its owner is
 // allowed. The id is looked up by a keyed hash; the secret is kept encrypted,
@@ -94,6 +95,12 @@ type principal struct {
 	Tags     map[string]string `cbor:"4,keyasint,omitempty"`
 	Created  int64             `cbor:"5,keyasint"`
 	Disabled bool              `cbor:"6,keyasint,omitempty"`
+	Person   string            `cbor:"7,keyasint,omitempty"` // the human behind, as checkPerson has it
+}
+
+// caller is what is known of who proves to be the principal.
+func (p *principal) caller(acct, n string) caller.Caller {
+	return caller.Caller{Account: acct, Kind: p.Kind, Name: n, Groups: p.Groups, Person: p.Person, Tags: p.Tags}
 }
 
 // group is a set of principals that share policies.

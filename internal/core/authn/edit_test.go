@@ -35,14 +35,16 @@ type made struct {
 
 // edits is one of each kind of edit, and more where it has several forms.
 func edits() []made {
-	yes, no := true, false
+	yes, no, ann, nobody := true, false, "ann@example.com", ""
 	tags := map[string]string{"team": "red", "a": "b"}
 	const doc = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`
 	return []made{
-		{policy.CreateUser, "new", &createUser{Tags: tags}},
+		{policy.CreateUser, "new", &createUser{Tags: tags, Person: "ann@example.com"}},
 		{policy.CreateUser, "robot", &createUser{Machine: true}},
 		{policy.UpdateUser, "bob", &updateUser{Disabled: &yes}},
 		{policy.UpdateUser, "off", &updateUser{Disabled: &no}},
+		{policy.UpdateUser, "bob", &updateUser{Person: &ann}},
+		{policy.UpdateUser, "off", &updateUser{Person: &nobody}},
 		{policy.TagUser, "bob", &updateUser{SetTags: tags, Untag: []string{"old"}, Disabled: &yes}},
 		{policy.UntagUser, "bob", &updateUser{Untag: []string{"old"}}},
 		{policy.DeleteUser, "bob", &deleteUser{}},
@@ -71,7 +73,7 @@ func furnished(t testing.TB) (*Service, kv.DB) {
 		for k, v := range map[string]any{
 			string(principalKey(testAccount, "bob")): principal{Kind: caller.User, Groups: []string{"team"}, Policies: []string{adminPolicy},
 				Tags: map[string]string{"old": "x"}, Created: 1},
-			string(principalKey(testAccount, "off")): principal{Kind: caller.Machine, Disabled: true, Created: 1},
+			string(principalKey(testAccount, "off")): principal{Kind: caller.Machine, Disabled: true, Created: 1, Person: "bob@example.com"},
 			string(groupKey(testAccount, "team")):    group{Policies: []string{adminPolicy}, Created: 1},
 			string(groupKey(testAccount, "empty")):   group{Created: 1},
 			string(policyKey(testAccount, "loose")):  storedPolicy{Text: `{"Statement":[]}`, Created: 1, Changed: 1},

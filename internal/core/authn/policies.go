@@ -261,8 +261,8 @@ func (s *Service) TestPolicy(ctx context.Context, who caller.Caller, req TestReq
 				return errs.InvalidField("Action", "no operation has that name")
 			}
 		}
-		subject := caller.Caller{Account: who.Account, Kind: p.Kind, Name: req.User, Groups: p.Groups, Tags: p.Tags,
-			Region: who.Region, Source: who.Source, Secure: who.Secure, Time: who.Time, Front: who.Front}
+		subject := p.caller(who.Account, req.User)
+		subject.Region, subject.Source, subject.Secure, subject.Time, subject.Front = who.Region, who.Source, who.Secure, who.Time, who.Front
 		owner := ownerOf(req.Resource, who.Account)
 		ask := &policy.Request{Caller: subject, Op: op, Resource: req.Resource, Account: owner, Tags: req.Tags}
 		if err := suppose(ask, req.Context); err != nil {

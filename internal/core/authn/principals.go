@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"countersign/internal/caller"
@@ -20,6 +21,7 @@ type Principal struct {
 	Name     string            `json:"name"`
 	Kind     caller.Kind       `json:"kind"`
 	ARN      string            `json:"arn"`
+	Person   string            `json:"person,omitempty"` // the human behind
 	Groups   []string          `json:"groups"`
 	Policies []string          `json:"policies"`
 	Tags     map[string]string `json:"tags,omitempty"`
@@ -32,7 +34,7 @@ type Principal struct {
 }
 
 func show(acct, n string, p principal) Principal {
-	return Principal{Name: n, Kind: p.Kind, ARN: caller.UserARN(acct, n), Groups: p.Groups, Policies: p.Policies,
+	return Principal{Name: n, Kind: p.Kind, ARN: caller.UserARN(acct, n), Person: p.Person, Groups: p.Groups, Policies: p.Policies,
 		Tags: p.Tags, Created: when(p.Created), Disabled: p.Disabled}
 }
 
@@ -48,11 +50,13 @@ type CreateUserRequest struct {
 	Name    string
 	Machine bool
 	Tags    map[string]string
+	Person  string // the human behind: printable ASCII without spaces, as a mail address; case does not count
 }
 
 type createUser struct {
 	Machine bool              `cbor:"1,keyasint,omitempty"`
 	Tags    map[string]string `cbor:"2,keyasint,omitempty"`
+	Person  string            `cbor:"3,keyasint,omitempty"`
 
 	out principal
 }
@@ -78,24 +82,31 @@ func (d *createUser) kind() caller.Kind {
 }
 
 func (d *createUser) says(n string) []string {
-	return append([]string{"create " + string(d.kind()) + " " + n}, saysTags(d.Tags)...)
+	lines := []string{"create " + string(d.kind()) + " " + n}
+	if d.Person != "" {
+		lines = append(lines, saysPerson(d.Person))
+	}
+	return append(lines, saysTags(d.Tags)...)
 }
 
 func (d *createUser) apply(_ *Service, tx *change.Tx, t change.Target) error {
 	if err := checkTags(d.Tags); err != nil {
 		return err
 	}
+	if err := checkPerson(d.Person); err != nil {
+		return err
+	}
 	if err := absent(tx, principalKey(t.Account, t.Name), "user"); err != nil {
 		return err
 	}
-	d.out = principal{Kind: d.kind(), Tags: d.Tags, Created: micros(tx.Now)}
+	d.out = principal{Kind: d.kind(), Tags: d.Tags, Person: d.Person, Created: micros(tx.Now)}
 	return record.Put(tx, principalKey(t.Account, t.Name), d.out)
 }
 
 // CreateUser makes a principal without any policy. Tags need the permission to
 // tag too.
 func (s *Service) CreateUser(ctx context.Context, who caller.Caller, req CreateUserRequest) (Principal, error) {
-	d := &createUser{Machine: req.Machine, Tags: req.Tags}
+	d := &createUser{Machine: req.Machine, Tags: req.Tags, Person: personal(req.Person)}
 	res, err := s.perform(ctx, who, req.Name, d)
 	if err != nil {
 		return Principal{}, err
@@ -104,6 +115,38 @@ func (s *Service) CreateUser(ctx context.Context, who caller.Caller, req CreateU
 		d.out.Created = 0
 	}
 	return showWritten(who.Account, req.Name, d.out, res), nil
+}
+
+// maxPerson is that of a mail address.
+const maxPerson = 254
+
+// personal is the one spelling of a person. Letters beyond ASCII stay, to be
+// refused: some have an ASCII letter as their lower case.
+func personal(p string) string {
+	return strings.Map(func(c rune) rune {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		return c
+	}, p)
+}
+
+// checkPerson refuses what could spell one person in two ways.
+func checkPerson(p string) error {
+	if len(p) > maxPerson {
+		return errs.InvalidField("Person", "a person has at most %d characters", maxPerson)
+	}
+	if strings.ContainsFunc(p, func(c rune) bool { return c <= ' ' || c >= 0x7f || c >= 'A' && c <= 'Z' }) {
+		return errs.InvalidField("Person", "a person is said in printable ASCII without spaces, as a mail address")
+	}
+	return nil
+}
+
+func saysPerson(p string) string {
+	if p == "" {
+		return "forget which person is behind it"
+	}
+	return "the person behind it is " + p
 }
 
 func saysTags(tags map[string]string) (lines []string) {
@@ -141,12 +184,14 @@ type UpdateUserRequest struct {
 	Disabled *bool             // a disabled principal proves nothing and is allowed nothing
 	SetTags  map[string]string // set or replaced
 	Untag    []string
+	Person   *string // see CreateUserRequest; empty: nobody is known to be behind it
 }
 
 type updateUser struct {
 	Disabled *bool             `cbor:"1,keyasint,omitempty"`
 	SetTags  map[string]string `cbor:"2,keyasint,omitempty"`
 	Untag    []string          `cbor:"3,keyasint,omitempty"`
+	Person   *string           `cbor:"4,keyasint,omitempty"`
 
 	out principal
 }
@@ -165,7 +210,7 @@ func (d *updateUser) asks(string) (qs []question) {
 		}
 		qs = append(qs, q)
 	}
-	if d.Disabled != nil || len(qs) == 0 {
+	if d.Disabled != nil || d.Person != nil || len(qs) == 0 {
 		qs = append(qs, question{op: policy.UpdateUser})
 	}
 	return qs
@@ -176,6 +221,9 @@ func (d *updateUser) says(n string) (lines []string) {
 		lines = append(lines, "disable "+n)
 	} else if d.Disabled != nil {
 		lines = append(lines, "enable "+n)
+	}
+	if d.Person != nil {
+		lines = append(lines, "of "+n+": "+saysPerson(*d.Person))
 	}
 	lines = append(lines, saysTags(d.SetTags)...)
 	for _, k := range d.Untag {
@@ -200,14 +248,25 @@ func (d *updateUser) apply(_ *Service, tx *change.Tx, t change.Target) error {
 	if err := checkTags(p.Tags); err != nil {
 		return err
 	}
+	if d.Person != nil {
+		p.Person = *d.Person
+		if err := checkPerson(p.Person); err != nil {
+			return err
+		}
+	}
 	d.out = p
 	return record.Put(tx, principalKey(t.Account, t.Name), p)
 }
 
-// UpdateUser disables or enables a principal, or changes its tags, all at once
-// or nothing. Each needs its own permission, since policies may refer to tags.
+// UpdateUser disables or enables a principal, says who is behind it, or changes
+// its tags, all at once or nothing. Tags need permissions of their own, since
+// policies may refer to them.
 func (s *Service) UpdateUser(ctx context.Context, who caller.Caller, req UpdateUserRequest) (Principal, error) {
 	d := &updateUser{Disabled: req.Disabled, SetTags: req.SetTags, Untag: req.Untag}
+	if req.Person != nil {
+		person := personal(*req.Person)
+		d.Person = &person
+	}
 	res, err := s.perform(ctx, who, req.Name, d)
 	if err != nil {
 		return Principal{}, err

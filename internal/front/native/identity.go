@@ -43,12 +43,14 @@ type userBody struct {
 	Name    string            `json:"name"`
 	Machine bool              `json:"machine"`
 	Tags    map[string]string `json:"tags"`
+	Person  string            `json:"person"`
 }
 
 type userUpdateBody struct {
 	Disabled *bool             `json:"disabled"`
 	Tags     map[string]string `json:"tags"`
 	Untag    []string          `json:"untag"`
+	Person   *string           `json:"person"`
 }
 
 func userRows() []route {
@@ -64,7 +66,7 @@ func userRows() []route {
 		row(route{method: "POST", path: "/users", op: policy.CreateUser, deadline: deadline},
 			func(a *api, c *call, in *userBody) func(context.Context) (authn.Principal, error) {
 				return func(ctx context.Context) (authn.Principal, error) {
-					out, err := a.Authn.CreateUser(ctx, c.who, authn.CreateUserRequest{Name: in.Name, Machine: in.Machine, Tags: in.Tags})
+					out, err := a.Authn.CreateUser(ctx, c.who, authn.CreateUserRequest{Name: in.Name, Machine: in.Machine, Tags: in.Tags, Person: in.Person})
 					return viewUser(out), err
 				}
 			}),
@@ -78,7 +80,7 @@ func userRows() []route {
 		row(route{method: "PATCH", path: "/users/{name}", op: policy.UpdateUser, deadline: deadline},
 			func(a *api, c *call, in *userUpdateBody) func(context.Context) (authn.Principal, error) {
 				return func(ctx context.Context) (authn.Principal, error) {
-					out, err := a.Authn.UpdateUser(ctx, c.who, authn.UpdateUserRequest{Name: c.vars[0], Disabled: in.Disabled, SetTags: in.Tags, Untag: in.Untag})
+					out, err := a.Authn.UpdateUser(ctx, c.who, authn.UpdateUserRequest{Name: c.vars[0], Disabled: in.Disabled, SetTags: in.Tags, Untag: in.Untag, Person: in.Person})
 					return viewUser(out), err
 				}
 			}),
