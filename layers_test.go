@@ -23,6 +23,7 @@ type layer struct {
 var house = []layer{
 	{[]string{"internal/errs", "internal/sensitive"}, nil},
 	{[]string{"internal/name", "internal/caller"}, []string{"internal/errs"}},
+	{[]string{"internal/sshsig"}, []string{"internal/errs"}},
 	{[]string{"internal/kv"}, nil},
 	{[]string{"internal/kv/memkv", "internal/kv/boltkv/pages", "internal/kv/sealed", "internal/kv/traced", "internal/kv/faulty"}, []string{"internal/kv"}},
 	{[]string{"internal/kv/boltkv"}, []string{"internal/kv", "internal/kv/boltkv/pages"}},
@@ -31,7 +32,7 @@ var house = []layer{
 	{[]string{"internal/seal/keyfile", "internal/seal/passphrase"}, []string{"internal/seal", "internal/errs", "internal/sensitive"}},
 	{[]string{"internal/keyring"}, []string{"internal/kv", "internal/seal", "internal/errs", "internal/sensitive"}},
 
-	{[]string{"internal/core/schedule"}, []string{"internal/errs"}},
+	{[]string{"internal/core/schedule", "internal/core/hours"}, []string{"internal/errs"}},
 	{[]string{"internal/core/policy", "internal/core/audit"}, []string{"internal/errs", "internal/name", "internal/caller"}},
 	{[]string{"internal/core/record"}, []string{"internal/errs", "internal/kv"}},
 	{[]string{"internal/core/protect"}, []string{"internal/errs", "internal/name", "internal/core/record"}},
@@ -52,11 +53,11 @@ var house = []layer{
 	{[]string{"internal/server"}, []string{"internal/..."}},
 	{[]string{"internal/client"}, []string{"internal/errs", "internal/sensitive"}},
 	{[]string{"internal/cli/settings"}, []string{"internal/client", "internal/dotenv", "internal/errs", "internal/sensitive"}},
-	{[]string{"internal/cli", "internal/cli/..."}, []string{"internal/cli/...", "internal/client", "internal/config", "internal/server", "internal/errs", "internal/sensitive", "internal/dotenv"}},
+	{[]string{"internal/cli", "internal/cli/..."}, []string{"internal/cli/...", "internal/client", "internal/config", "internal/server", "internal/errs", "internal/sensitive", "internal/dotenv", "internal/sshsig"}},
 	{[]string{"cmd/countersign"}, []string{"internal/cli"}},
 }
 
-var ground = []string{"internal/errs", "internal/name", "internal/caller", "internal/sensitive", "internal/kv", "internal/kv/fsck"}
+var ground = []string{"internal/errs", "internal/name", "internal/caller", "internal/sensitive", "internal/kv", "internal/kv/fsck", "internal/sshsig"}
 
 var front = []string{"internal/errs", "internal/name", "internal/caller", "internal/sensitive", "internal/core/...", "internal/front/httpx", "internal/front/sigv4"}
 
