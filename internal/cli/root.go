@@ -19,12 +19,12 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	accountcreate "countersign/internal/cli/account/create"
 	accountlist "countersign/internal/cli/account/list"
+	accountsignin "countersign/internal/cli/account/signin"
 	auditquery "countersign/internal/cli/audit/query"
 	audittail "countersign/internal/cli/audit/tail"
 	auditverify "countersign/internal/cli/audit/verify"
@@ -69,10 +69,19 @@ import (
 	"countersign/internal/cli/server/status"
 	"countersign/internal/cli/server/version"
 	"countersign/internal/cli/server/whoami"
+	sessionlist "countersign/internal/cli/session/list"
+	"countersign/internal/cli/session/login"
+	"countersign/internal/cli/session/logout"
+	"countersign/internal/cli/session/password"
+	sessionrevoke "countersign/internal/cli/session/revoke"
 	"countersign/internal/cli/streams"
+	totpconfirm "countersign/internal/cli/totp/confirm"
+	totpdisable "countersign/internal/cli/totp/disable"
+	totpenrol "countersign/internal/cli/totp/enrol"
 	usercreate "countersign/internal/cli/user/create"
 	userdelete "countersign/internal/cli/user/delete"
 	userget "countersign/internal/cli/user/get"
+	userinvite "countersign/internal/cli/user/invite"
 	userlist "countersign/internal/cli/user/list"
 	userupdate "countersign/internal/cli/user/update"
 	"countersign/internal/client"
@@ -115,7 +124,8 @@ func NewRoot(e *env.Env, getenv func(string) string) *cobra.Command {
 
 Commands speak to the server at COUNTERSIGN_ADDR (default ` + client.DefaultAddress + `)
 with the token in COUNTERSIGN_TOKEN, or in the file that COUNTERSIGN_TOKEN_FILE
-names, which must be yours alone. "countersign dev" starts a server to try.
+names, which must be yours alone, or as who signed in there with "countersign
+login". "countersign dev" starts a server to try.
 
 ` + exit.Help,
 		Example: `  countersign dev
@@ -146,16 +156,15 @@ names, which must be yours alone. "countersign dev" starts a server to try.
 		f.Lookup(name).DefValue = "" // what the environment holds does not belong into help
 	}
 	f.Lookup("allow-plaintext").DefValue = "false"
+	who := connection{env: e, cfg: &cfg, getenv: getenv, changed: f.Changed}
 	if e.Connect == nil {
-		e.Connect = func() (*client.Client, error) {
-			if f.Changed("token-file") {
-				cfg.Token = client.Config{}.Token // what the command line says wins over the environment
-			}
-			if cfg.Timeout < time.Millisecond {
-				return nil, exit.Usagef("--timeout: %s is too short", cfg.Timeout)
-			}
-			return client.New(cfg)
-		}
+		e.Connect = who.connect
+	}
+	if e.SignIn == nil {
+		e.SignIn = who.signIn
+	}
+	if e.Getenv == nil {
+		e.Getenv = getenv
 	}
 	addCommands(root, e)
 	return root
@@ -212,12 +221,20 @@ func addCommands(root *cobra.Command, e *env.Env) {
 			policyput.NewCmd(e, nil), policyget.NewCmd(e, nil), policylist.NewCmd(e, nil), policydelete.NewCmd(e, nil),
 			policyattach.NewCmd(e, nil), policydetach.NewCmd(e, nil), policytest.NewCmd(e, nil), policyexplain.NewCmd(e, nil)),
 		env.Group("user", "Users and machines", "  countersign user create deploy --machine",
-			usercreate.NewCmd(e, nil), userlist.NewCmd(e, nil), userget.NewCmd(e, nil), userupdate.NewCmd(e, nil), userdelete.NewCmd(e, nil)),
+			usercreate.NewCmd(e, nil), userlist.NewCmd(e, nil), userget.NewCmd(e, nil), userupdate.NewCmd(e, nil), userdelete.NewCmd(e, nil),
+			userinvite.NewCmd(e, nil)),
 		env.Group("group", "Groups of users", "  countersign group add developers alice",
 			groupcreate.NewCmd(e, nil), grouplist.NewCmd(e, nil), groupget.NewCmd(e, nil), groupadd.NewCmd(e, nil),
 			groupremove.NewCmd(e, nil), groupdelete.NewCmd(e, nil)),
 		env.Group("account", "Accounts, whose users and secrets no other account sees", "  countersign account create 111122223333 --name staging",
-			accountcreate.NewCmd(e, nil), accountlist.NewCmd(e, nil)),
+			accountcreate.NewCmd(e, nil), accountlist.NewCmd(e, nil), accountsignin.NewCmd(e, nil)),
+		login.NewCmd(e, nil),
+		logout.NewCmd(e, nil),
+		password.NewCmd(e, nil),
+		env.Group("totp", "Your authenticator, the second factor beside the password", "  countersign totp enrol",
+			totpenrol.NewCmd(e, nil), totpconfirm.NewCmd(e, nil), totpdisable.NewCmd(e, nil)),
+		env.Group("session", "Sessions of who is signed in", "  countersign session list",
+			sessionlist.NewCmd(e, nil), sessionrevoke.NewCmd(e, nil)),
 		whoami.NewCmd(e, nil))
 	add(forAuditors,
 		env.Group("audit", "The audit log: every request, and what became of it", "  countersign audit query --since 1h --outcome denied",

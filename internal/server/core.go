@@ -24,6 +24,7 @@ import (
 	"countersign/internal/core/gate"
 	"countersign/internal/core/record"
 	"countersign/internal/core/secret"
+	"countersign/internal/core/signin"
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
 	"countersign/internal/kv/boltkv"
@@ -50,6 +51,7 @@ type core struct {
 	changes *change.Service
 	authn   *authn.Service
 	secrets *secret.Service
+	signin  *signin.Service
 
 	life context.Context // of the background work
 	stop context.CancelFunc
@@ -111,6 +113,7 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.secrets = secret.New(secret.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Regions: cfg.Regions,
 		Keep: cfg.History.Keep, KeepFor: time.Duration(cfg.History.MinAge), Logger: logger})
 	c.changes.Connect(c.authn, c.secrets, map[string]change.Decoder{"secret": c.secrets.DecodeEdit})
+	c.signin = signin.New(signin.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account, Logger: logger})
 	c.run()
 	return c, nil
 }

@@ -19,6 +19,7 @@ import (
 	"countersign/internal/core/operate"
 	"countersign/internal/core/record"
 	"countersign/internal/core/secret"
+	"countersign/internal/core/signin"
 	"countersign/internal/errs"
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
@@ -97,7 +98,7 @@ func report(rep fsck.Report) FsckReport {
 
 // rules describe every kind of record that a store may hold.
 func rules() []fsck.Rule {
-	all := [][]fsck.Rule{secret.Rules(), authn.Rules(), change.Rules(), {
+	all := [][]fsck.Rule{secret.Rules(), authn.Rules(), change.Rules(), signin.Rules(), {
 		{Kind: "audit-head", Shape: "ss", Decode: record.Check[audit.Head]},
 		{Kind: "keyring"}, // the keyring checks its own records when it opens
 	}}

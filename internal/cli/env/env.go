@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"countersign/internal/cli/exit"
+	"countersign/internal/cli/settings"
 	"countersign/internal/cli/streams"
 	"countersign/internal/client"
 )
@@ -26,9 +27,28 @@ type Env struct {
 	// Connect makes the client that the flags and the environment ask for. It
 	// opens no connection.
 	Connect func() (*client.Client, error)
+	// SignIn makes the client that asks as nobody, with the place where the
+	// session is kept.
+	SignIn  func() (SignIn, error)
+	Getenv  func(string) string // of the few commands that read a variable of their own
 	Server  ServerSide
 	Version string
 	Now     func() time.Time // default time.Now
+}
+
+// SignIn is what signing in and out needs.
+type SignIn struct {
+	Client *client.Client // without credentials
+	Store  settings.Store
+	Global settings.Global // what Store held
+}
+
+// Variable is a variable of the environment.
+func (e *Env) Variable(name string) string {
+	if e.Getenv == nil {
+		return ""
+	}
+	return e.Getenv(name)
 }
 
 // Time is the present time.

@@ -120,7 +120,9 @@ func Message(ctx context.Context, err error) string {
 	msg := err.Error()
 	switch e.Kind {
 	case errs.Unauthenticated:
-		msg += fmt.Sprintf("; set %s, or give --token-file", client.EnvToken)
+		if e.Code == "" || e.Code == "no-credentials" || e.Code == "bad-session" {
+			msg += fmt.Sprintf("; run \"countersign login\", set %s, or give --token-file", client.EnvToken)
+		}
 	case errs.Denied:
 		if e.Decision != "" {
 			msg += fmt.Sprintf("; an administrator sees why with: countersign policy explain %s", e.Decision)

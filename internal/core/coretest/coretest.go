@@ -18,6 +18,7 @@ import (
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/secret"
+	"countersign/internal/core/signin"
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
 	"countersign/internal/kv/boltkv"
@@ -55,6 +56,7 @@ type Core struct {
 	Changes *change.Service
 	Authn   *authn.Service
 	Secrets *secret.Service
+	SignIn  *signin.Service
 	Admin   caller.Caller // the administrator of Home, in Region
 	Key     authn.NewKey  // the administrator's access key
 }
@@ -97,6 +99,8 @@ func New(t testing.TB, c Config) *Core {
 	core.Authn = authn.New(authn.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Home: Home}, auth)
 	core.Secrets = secret.New(secret.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring,
 		Regions: []string{Region, Second}, Keep: c.Keep, KeepFor: time.Nanosecond, Logger: c.Logger})
+	core.SignIn = signin.New(signin.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Home: Home,
+		Params: signin.Params{Memory: 64, Time: 1, Threads: 1}, Burst: 1000, Logger: c.Logger})
 
 	core.Changes.Connect(core.Authn, core.Secrets, map[string]change.Decoder{"secret": core.Secrets.DecodeEdit})
 

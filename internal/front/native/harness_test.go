@@ -41,7 +41,7 @@ func newServer(t testing.TB, c coretest.Config) *server {
 		oc.Store = db
 	}
 	h, err := New(Config{
-		Secrets: core.Secrets, Authn: core.Authn, Gate: core.Gate, Operate: operate.New(oc),
+		Secrets: core.Secrets, Authn: core.Authn, Gate: core.Gate, SignIn: core.SignIn, Operate: operate.New(oc),
 		Inspect: inspect.New(inspect.Config{Gate: core.Gate, Log: core.Log, Relay: core.Relay, Identities: core.Authn,
 			Secrets: core.Secrets, Vault: core.Ring, Dir: filepath.Join(core.Dir, "audit"),
 			Keys: []ed25519.PublicKey{core.Log.PublicKey()}}),

@@ -21,7 +21,8 @@
 //
 // A caller proves who it is by a bearer token, or by AWS Signature Version 4 in
 // the Authorization header for the service "countersign"; presigned URLs are not
-// taken. Nothing is trusted in a cookie, because none is read. There are no CORS
+// taken. The token is an access key's or a session's. The rows by which sessions
+// begin ask for no caller, and answer one who has none like one who has. Nothing is trusted in a cookie, because none is read. There are no CORS
 // headers, and a body must be declared application/json, so a page in a browser
 // cannot make requests here that a form could not make. Every answer says no-store.
 package native
@@ -42,6 +43,7 @@ import (
 	"countersign/internal/core/inspect"
 	"countersign/internal/core/operate"
 	"countersign/internal/core/secret"
+	"countersign/internal/core/signin"
 	"countersign/internal/errs"
 	"countersign/internal/front/httpx"
 	"countersign/internal/front/sigv4"
@@ -64,6 +66,7 @@ type Config struct {
 	Inspect *inspect.Service
 	Operate *operate.Service
 	Gate    *gate.Gate
+	SignIn  *signin.Service
 	Proxies httpx.Proxies  // whose word on the client's address is taken; default nobody's
 	Observe httpx.Observer // told of each answer; default nobody
 	Region  string         // home: of requests that name none
@@ -93,7 +96,7 @@ const cachedKeys = 4096
 // client sent it, Base included.
 func New(c Config) (http.Handler, error) {
 	switch {
-	case c.Secrets == nil, c.Authn == nil, c.Changes == nil, c.Inspect == nil, c.Operate == nil, c.Gate == nil:
+	case c.Secrets == nil, c.Authn == nil, c.Changes == nil, c.Inspect == nil, c.Operate == nil, c.Gate == nil, c.SignIn == nil:
 		return nil, errs.New(errs.Internal, "the native front lacks a service")
 	case !slices.Contains(c.Regions, c.Region):
 		return nil, errs.InvalidField("Region", "the home region is not one of the regions")

@@ -124,6 +124,11 @@ func (d doc) checkRow(t *testing.T, r route, op doc) {
 	if r.media == "application/json" {
 		d.checkType(t, "answer", r.out, d.follow(t, content["schema"].(doc)))
 	}
+	if r.open {
+		if open, ok := op["security"].([]any); !ok || len(open) != 0 {
+			t.Error("a row that asks for no caller is not documented as open")
+		}
+	}
 	if r.document == nil {
 		d.at(t, "paths", r.path, strings.ToLower(r.method), "responses", "default", "content", "application/json")
 	} else if open, ok := op["security"].([]any); !ok || len(open) != 0 {
@@ -148,7 +153,7 @@ func (d doc) checkType(t *testing.T, at string, ty reflect.Type, schema doc) {
 	schema = d.follow(t, schema)
 	want := ""
 	switch ty {
-	case reflect.TypeFor[time.Time](), reflect.TypeFor[hidden](), reflect.TypeFor[encoded](), reflect.TypeFor[[]byte](), reflect.TypeFor[audit.Hash]():
+	case reflect.TypeFor[time.Time](), reflect.TypeFor[hidden](), reflect.TypeFor[encoded](), reflect.TypeFor[told](), reflect.TypeFor[[]byte](), reflect.TypeFor[audit.Hash]():
 		want = "string"
 	case reflect.TypeFor[document]():
 		want = "[object string]"
@@ -334,6 +339,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 	}
 	label := s.want(t, "POST", "/secret/label?name=a/b", `{"label":"AWSCURRENT","to":"`+first+`"}`)
 	s.fits(t, d, "POST", "/secret/label", label, covered)
+	s.signInCalls(t, d, covered)
 	for _, r := range rows() {
 		if r.media == "application/json" && !covered[r.method+" "+r.path] {
 			t.Errorf("%s %s has no golden call", r.method, r.path)

@@ -50,6 +50,8 @@ type route struct {
 	deadline     time.Duration // brief: none; 0: a stream
 	params       []param
 	media        string // of the answer; default application/json
+	open         bool   // asks for no caller: the core proves one, or not
+	limited      bool   // may be used before an account's second factor was shown
 
 	in, out  reflect.Type // of body and answer; for the test of the document
 	plan     func(a *api, c *call) action
@@ -90,7 +92,7 @@ func row[In, Out any](r route, plan func(a *api, c *call, in *In) func(context.C
 
 // rows is the table, with what all rows have in common filled in.
 func rows() []route {
-	all := slices.Concat(secretRows(), versionRows(), userRows(), groupRows(), keyRows(), policyRows(), auditRows(), operateRows(), changeRows(), protectionRows())
+	all := slices.Concat(secretRows(), versionRows(), userRows(), groupRows(), keyRows(), policyRows(), auditRows(), operateRows(), changeRows(), protectionRows(), signInRows(), sessionRows())
 	for i := range all {
 		r := &all[i]
 		if r.name == "" {
