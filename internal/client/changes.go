@@ -428,3 +428,12 @@ func (c *Client) DeleteProject(ctx context.Context, name string) (Result, error)
 	var out Result
 	return out, c.call(ctx, request{method: "DELETE", path: "/projects/" + url.PathEscape(name)}, &out)
 }
+
+// In is the client in another region; empty is the same one.
+func (c *Client) In(region string) *Client {
+	d := *c
+	if region != "" {
+		d.region = region
+	}
+	return &d
+}
