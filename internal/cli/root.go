@@ -57,6 +57,15 @@ import (
 	policylist "countersign/internal/cli/policy/list"
 	policyput "countersign/internal/cli/policy/put"
 	policytest "countersign/internal/cli/policy/test"
+	projectcreate "countersign/internal/cli/project/create"
+	projectdelete "countersign/internal/cli/project/delete"
+	projectget "countersign/internal/cli/project/get"
+	projectlist "countersign/internal/cli/project/list"
+	projectupdate "countersign/internal/cli/project/update"
+	protectdelete "countersign/internal/cli/protect/delete"
+	protectlist "countersign/internal/cli/protect/list"
+	protectset "countersign/internal/cli/protect/set"
+	protecttest "countersign/internal/cli/protect/test"
 	secretdelete "countersign/internal/cli/secret/delete"
 	secretdescribe "countersign/internal/cli/secret/describe"
 	secretget "countersign/internal/cli/secret/get"
@@ -93,6 +102,9 @@ import (
 	userinvite "countersign/internal/cli/user/invite"
 	userlist "countersign/internal/cli/user/list"
 	userupdate "countersign/internal/cli/user/update"
+	"countersign/internal/cli/variables/diff"
+	"countersign/internal/cli/variables/drift"
+	"countersign/internal/cli/variables/pull"
 	"countersign/internal/client"
 )
 
@@ -236,7 +248,14 @@ func addCommands(root *cobra.Command, e *env.Env) {
 		comment.NewCmd(e, nil),
 		ready.NewCmd(e, nil),
 		history.NewCmd(e, nil),
-		rollback.NewCmd(e, nil))
+		rollback.NewCmd(e, nil),
+		pull.NewCmd(e, nil),
+		diff.NewCmd(e, nil),
+		drift.NewCmd(e, nil),
+		env.Group("project", "Projects, whose environments hold variables", "  countersign project create backend-api --env dev --env production",
+			projectcreate.NewCmd(e, nil), projectlist.NewCmd(e, nil), projectget.NewCmd(e, nil), projectupdate.NewCmd(e, nil), projectdelete.NewCmd(e, nil)),
+		env.Group("protect", "Protection rules, which say what needs whose approval", "  countersign protect set production --match \"*/production\" --approve 2:approvers",
+			protectset.NewCmd(e, nil), protectlist.NewCmd(e, nil), protectdelete.NewCmd(e, nil), protecttest.NewCmd(e, nil)))
 	add(forAccess,
 		env.Group("key", "Access keys, by which users and machines prove who they are", "  countersign key create --owner deploy --expires 30d",
 			keycreate.NewCmd(e, nil), keylist.NewCmd(e, nil), keyrevoke.NewCmd(e, nil)),

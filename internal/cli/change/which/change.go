@@ -139,6 +139,13 @@ func openIDs(ctx context.Context, c *client.Client) (ids []string, err error) {
 
 // complete offers projects and environments.
 func (f *Flags) complete(e *env.Env, cmd *cobra.Command) {
+	completeProject(e, cmd)
+	_ = cmd.RegisterFlagCompletionFunc("env", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return e.Complete(func(ctx context.Context, c *client.Client) ([]string, error) { return f.environments(ctx, e, c) })
+	})
+}
+
+func completeProject(e *env.Env, cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("project", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return e.Complete(func(ctx context.Context, c *client.Client) (names []string, err error) {
 			page, err := c.ListProjects(ctx, 100, "")
@@ -147,9 +154,6 @@ func (f *Flags) complete(e *env.Env, cmd *cobra.Command) {
 			}
 			return names, err
 		})
-	})
-	_ = cmd.RegisterFlagCompletionFunc("env", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-		return e.Complete(func(ctx context.Context, c *client.Client) ([]string, error) { return f.environments(ctx, e, c) })
 	})
 }
 

@@ -36,6 +36,12 @@ func (f *Flags) Add(e *env.Env, cmd *cobra.Command) {
 	f.complete(e, cmd)
 }
 
+// AddProject adds the flag of the project alone.
+func (f *Flags) AddProject(e *env.Env, cmd *cobra.Command) {
+	cmd.Flags().StringVarP(&f.Project, "project", "p", "", "the project, by `NAME` (default that of the configuration)")
+	completeProject(e, cmd)
+}
+
 // Place is the secret that a command is about.
 type Place struct {
 	Project string `json:"project,omitempty"` // empty for a secret that was named itself
