@@ -22,6 +22,7 @@ import (
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/notify"
 	"countersign/internal/core/project"
 	"countersign/internal/core/record"
 	"countersign/internal/core/secret"
@@ -54,6 +55,7 @@ type core struct {
 	secrets  *secret.Service
 	signin   *signin.Service
 	projects *project.Service
+	notify   *notify.Service // of a server, not of what works on a stopped one
 
 	life context.Context // of the background work
 	stop context.CancelFunc
@@ -117,7 +119,10 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.signin = signin.New(signin.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account,
 		AllowLoopback: cfg.SignIn.LoopbackIssuer, Logger: logger})
 	c.projects = project.New(project.Config{Gate: c.gate, Changes: c.changes})
-	c.changes.Connect(c.authn, c.secrets, map[string]change.Decoder{"secret": c.secrets.DecodeEdit, project.Noun: c.projects.DecodeEdit})
+	decoders := c.authn.Decoders()
+	decoders["secret"] = c.secrets.DecodeEdit
+	decoders[project.Noun] = c.projects.DecodeEdit
+	c.changes.Connect(c.authn, c.secrets, decoders)
 	c.run()
 	return c, nil
 }

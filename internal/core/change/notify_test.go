@@ -166,7 +166,7 @@ func TestEmergenciesAreTold(t *testing.T) {
 	ctx := t.Context()
 	must(t, o.group("firefighters"))
 	o.protects(protect.Rule{Name: "prod", Match: []string{"*/production"}, BreakGlass: "firefighters"})
-	must(t, o.Authn.AddToGroup(ctx, o.Admin, "firefighters", "admin"))
+	must(t, only(o.Authn.AddToGroup(ctx, o.Admin, "firefighters", "admin")))
 	admin := o.Admin
 	admin.MFA = time.Now()
 	e, err := o.Changes.BreakGlass(ctx, admin, change.GlassRequest{Reason: "the database is down"})
