@@ -85,8 +85,8 @@ func (c *Client) PutNotifyTarget(ctx context.Context, name string, p PutNotifyTa
 }
 
 // DeleteNotifyTarget removes a target, and what waits for it.
-func (c *Client) DeleteNotifyTarget(ctx context.Context, name string) error {
-	return c.call(ctx, request{method: "DELETE", path: "/notify/targets/" + segment(name)}, nil)
+func (c *Client) DeleteNotifyTarget(ctx context.Context, name, reason string) error {
+	return c.call(ctx, request{method: "DELETE", path: "/notify/targets/" + segment(name), query: q("reason", reason)}, nil)
 }
 
 // NotifyTest is what came of sending a test.
@@ -126,7 +126,7 @@ func (c *Client) DeadLetters(ctx context.Context, limit int, page string) (Page[
 
 // ReplayDeadLetter puts one back into its target's queue. id may be the beginning
 // of it.
-func (c *Client) ReplayDeadLetter(ctx context.Context, id string) (DeadLetter, error) {
+func (c *Client) ReplayDeadLetter(ctx context.Context, id, reason string) (DeadLetter, error) {
 	var out DeadLetter
-	return out, c.call(ctx, request{method: "POST", path: "/notify/dead-letters/" + segment(id) + "/replay"}, &out)
+	return out, c.call(ctx, request{method: "POST", path: "/notify/dead-letters/" + segment(id) + "/replay", query: q("reason", reason)}, &out)
 }

@@ -244,7 +244,8 @@ func TestFanOut(t *testing.T) {
 		_, err := f.Authn.CreateGroup(ctx, f.Admin, "approvers")
 		must(t, err)
 		for _, n := range []string{"carol@example.com", "dan"} {
-			must(t, f.Authn.AddToGroup(ctx, f.Admin, "approvers", n))
+			_, err := f.Authn.AddToGroup(ctx, f.Admin, "approvers", n)
+			must(t, err)
 		}
 		for _, r := range []notify.PutRequest{
 			{Name: "kinds", Type: notify.Slack, URL: sensitive.FromString(url("kinds")), Kinds: ptr([]string{"change.proposed", "break_glass.*"})},
