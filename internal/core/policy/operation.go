@@ -118,6 +118,10 @@ const (
 	UpdateProject
 	DeleteProject
 
+	UploadSSHKey
+	ListSSHKeys
+	DeleteSSHKey
+
 	endOfOps
 )
 
@@ -230,6 +234,10 @@ var operations = [numOps]Operation{
 	ListProjects:    {"ListProjects", "countersign:ListProjects", "list sys/projects", AccessList, KindNone, shapeNone},
 	UpdateProject:   {"UpdateProject", "countersign:UpdateProject", "update sys/projects/NAME", AccessWrite, KindProject, shapeProject},
 	DeleteProject:   {"DeleteProject", "countersign:DeleteProject", "delete sys/projects/NAME", AccessWrite, KindProject, shapeProject},
+
+	UploadSSHKey: {"UploadSSHKey", "iam:UploadSSHPublicKey", "create identity/entity/name/NAME/ssh-keys", AccessWrite, KindPrincipal, shapeUser},
+	ListSSHKeys:  {"ListSSHKeys", "iam:ListSSHPublicKeys", "list identity/entity/name/NAME/ssh-keys", AccessList, KindPrincipal, shapeUser},
+	DeleteSSHKey: {"DeleteSSHKey", "iam:DeleteSSHPublicKey", "delete identity/entity/name/NAME/ssh-keys", AccessWrite, KindPrincipal, shapeUser},
 }
 
 // Operations lists every Op, in the order of the table.
