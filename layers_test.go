@@ -41,6 +41,8 @@ var house = []layer{
 	{[]string{"internal/core/change"}, append(ground, "internal/sshsig", "internal/proof", "internal/core/hours", "internal/core/audit", "internal/core/policy", "internal/core/protect", "internal/core/record", "internal/core/gate")},
 	{[]string{"internal/core/secret", "internal/core/authn"}, append(ground, "internal/keyring", "internal/core/audit", "internal/core/policy", "internal/core/protect",
 		"internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/schedule", "internal/proof")},
+	{[]string{"internal/core/signin"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/authn")},
+	{[]string{"internal/core/project"}, append(ground, "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change")},
 	{[]string{"internal/core/inspect", "internal/core/operate"}, append(ground, "internal/keyring", "internal/seal/...", "internal/core/...")},
 
 	{[]string{"internal/front/httpx"}, []string{"internal/errs", "internal/caller"}},

@@ -28,6 +28,7 @@ type Client struct {
 	http    *http.Client
 	address *url.URL
 	token   sensitive.Bytes
+	session Session // nil when there is none, or a token is given
 	region  string
 	agent   string
 	timeout time.Duration
@@ -49,6 +50,9 @@ func New(c Config) (*Client, error) {
 		return nil, err
 	}
 	out := &Client{address: address, token: token, region: c.Region, agent: c.UserAgent, timeout: c.Timeout}
+	if token.Len() == 0 {
+		out.session = c.Session
+	}
 	out.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}
@@ -111,8 +115,28 @@ func (c *Client) call(ctx context.Context, r request, out any) error {
 }
 
 // send sends a request and returns its answer when that is a success. The
-// caller closes the body.
+// caller closes the body. Where the token of a session has expired, it is sent
+// again with another: the server did nothing yet.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
+	if c.session == nil {
+		return c.sendAs(ctx, r, c.token)
+	}
+	token, err := c.session.Token(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.sendAs(ctx, r, token)
+	if isExpired(err) {
+		if token, err = c.session.Renew(ctx, token); err != nil {
+			return nil, err
+		}
+		return c.sendAs(ctx, r, token)
+	}
+	return res, err
+}
+
+// sendAs sends a request with a token, none when it is empty.
+func (c *Client) sendAs(ctx context.Context, r request, token sensitive.Bytes) (*http.Response, error) {
 	var body io.Reader
 	if r.body != nil {
 		b, err := json.Marshal(r.body)
@@ -146,8 +170,8 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json; charset=utf-8")
 	}
-	if c.token.Len() > 0 {
-		req.Header.Set("Authorization", "Bearer "+string(c.token.Reveal()))
+	if token.Len() > 0 {
+		req.Header.Set("Authorization", "Bearer "+string(token.Reveal()))
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

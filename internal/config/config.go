@@ -52,6 +52,7 @@ type Config struct {
 	AWS            AWS      `yaml:"aws"`
 	Reviews        Reviews  `yaml:"reviews"`
 	Metrics        Metrics  `yaml:"metrics"`
+	SignIn         SignIn   `yaml:"sign_in"`
 	Log            Log      `yaml:"log"`
 	// ShutdownTimeout is how long requests under way may take once the server
 	// stops. Default 20s.
@@ -113,6 +114,13 @@ type History struct {
 type AWS struct {
 	// Lenient lets UpdateSecretVersionStage leave out RemoveFromVersionId.
 	Lenient bool `yaml:"lenient"`
+}
+
+// SignIn configures how people sign in.
+type SignIn struct {
+	// LoopbackIssuer lets an identity provider be at http:// on this machine,
+	// as for development. Others are at https://.
+	LoopbackIssuer bool `yaml:"loopback_issuer"`
 }
 
 // Metrics configures /metrics.

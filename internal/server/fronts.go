@@ -28,8 +28,8 @@ func (s *Server) fronts(o Options) (err error) {
 		}
 	}
 	if slices.Contains(cfg.Fronts, config.FrontNative) {
-		s.native, err = native.New(native.Config{Secrets: c.secrets, Changes: c.changes, Authn: c.authn, Inspect: s.inspect(), Operate: s.operate(o),
-			Rate: native.Rate(cfg.Reviews), Gate: c.gate, Proxies: proxies, Observe: s.metrics, Region: cfg.Regions[0], Regions: cfg.Regions, Logger: s.logger, Draining: s.draining})
+		s.native, err = native.New(native.Config{Secrets: c.secrets, Projects: c.projects, Changes: c.changes, Authn: c.authn, Inspect: s.inspect(), Operate: s.operate(o),
+			Rate: native.Rate(cfg.Reviews), Gate: c.gate, SignIn: c.signin, Proxies: proxies, Observe: s.metrics, Region: cfg.Regions[0], Regions: cfg.Regions, Logger: s.logger, Draining: s.draining})
 	}
 	return err
 }

@@ -17,7 +17,9 @@ import (
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/project"
 	"countersign/internal/core/secret"
+	"countersign/internal/core/signin"
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
 	"countersign/internal/kv/boltkv"
@@ -45,18 +47,20 @@ type Config struct {
 
 // Core is the wired core.
 type Core struct {
-	Dir     string
-	Engine  kv.DB // below the encryption
-	DB      kv.DB
-	Ring    *keyring.Ring
-	Log     *audit.Log
-	Relay   *change.Relay
-	Gate    *gate.Gate
-	Changes *change.Service
-	Authn   *authn.Service
-	Secrets *secret.Service
-	Admin   caller.Caller // the administrator of Home, in Region
-	Key     authn.NewKey  // the administrator's access key
+	Dir      string
+	Engine   kv.DB // below the encryption
+	DB       kv.DB
+	Ring     *keyring.Ring
+	Log      *audit.Log
+	Relay    *change.Relay
+	Gate     *gate.Gate
+	Changes  *change.Service
+	Authn    *authn.Service
+	Secrets  *secret.Service
+	SignIn   *signin.Service
+	Projects *project.Service
+	Admin    caller.Caller // the administrator of Home, in Region
+	Key      authn.NewKey  // the administrator's access key
 }
 
 // New wires a core that lives as long as the test. Its relay runs.
@@ -97,9 +101,13 @@ func New(t testing.TB, c Config) *Core {
 	core.Authn = authn.New(authn.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Home: Home}, auth)
 	core.Secrets = secret.New(secret.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring,
 		Regions: []string{Region, Second}, Keep: c.Keep, KeepFor: time.Nanosecond, Logger: c.Logger})
+	core.SignIn = signin.New(signin.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Home: Home,
+		Params: signin.Params{Memory: 64, Time: 1, Threads: 1}, Burst: 1000, AllowLoopback: true, Logger: c.Logger})
 
+	core.Projects = project.New(project.Config{Gate: core.Gate, Changes: core.Changes})
 	decoders := core.Authn.Decoders()
 	decoders["secret"] = core.Secrets.DecodeEdit
+	decoders[project.Noun] = core.Projects.DecodeEdit
 	core.Changes.Connect(core.Authn, core.Secrets, decoders)
 
 	running, stop := context.WithCancel(ctx)

@@ -32,10 +32,11 @@ func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Comman
 		Short: "Apply your changes at once for a while, with everybody told",
 		Long: `Apply your changes at once for a while, with everybody told.
 
-It takes a session with a second factor, and a protection rule that names a group
-of yours for emergencies (--break-glass of "protect set"). What you change while
-it lasts, where such rules hold, is applied without a review and marked for ever;
-the emergency stays on the list until somebody else has looked at it and closes it.`,
+It takes a session with a second factor, and a protection rule that names a
+group of yours for emergencies ("protect set --break-glass"). What you change
+while it lasts, where such rules hold, is applied without a review and marked
+for ever; the emergency stays on the list until somebody else has looked at it
+and closes it.`,
 		Example: `  countersign break-glass open -r "payments are down, the key was revoked" --for 30m`,
 		Args:    env.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

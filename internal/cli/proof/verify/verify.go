@@ -43,9 +43,10 @@ func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Comman
 		Long: `Prove with public keys that a version was countersigned as its rule asked.
 
 The server hands out what the votes on the change were over, the signatures and
-the value; the rest happens here, with the keys in the file of signers, which you
-keep: a user's name and a public key a line. Nothing of it is taken from the
-server. Only who was in which group is the server's word, and the answer says so.
+the value; the rest happens here, with the keys in the file of signers, which
+you keep: a user's name and a public key a line. Nothing of it is taken from
+the server. Only who was in which group is the server's word, and the answer
+says so.
 
 With --export the evidence is kept in a file, mode 0600, because it holds the
 value; with --file it is checked later, and without any server.
