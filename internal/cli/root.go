@@ -109,6 +109,9 @@ import (
 	userinvite "countersign/internal/cli/user/invite"
 	userlink "countersign/internal/cli/user/link"
 	userlist "countersign/internal/cli/user/list"
+	sshkeyadd "countersign/internal/cli/user/sshkey/add"
+	sshkeylist "countersign/internal/cli/user/sshkey/list"
+	sshkeyremove "countersign/internal/cli/user/sshkey/remove"
 	userunlink "countersign/internal/cli/user/unlink"
 	userupdate "countersign/internal/cli/user/update"
 	"countersign/internal/cli/variables/diff"
@@ -273,7 +276,9 @@ func addCommands(root *cobra.Command, e *env.Env) {
 			policyattach.NewCmd(e, nil), policydetach.NewCmd(e, nil), policytest.NewCmd(e, nil), policyexplain.NewCmd(e, nil)),
 		env.Group("user", "Users and machines", "  countersign user create deploy --machine",
 			usercreate.NewCmd(e, nil), userlist.NewCmd(e, nil), userget.NewCmd(e, nil), userupdate.NewCmd(e, nil), userdelete.NewCmd(e, nil),
-			userinvite.NewCmd(e, nil), userlink.NewCmd(e, nil), userunlink.NewCmd(e, nil)),
+			userinvite.NewCmd(e, nil), userlink.NewCmd(e, nil), userunlink.NewCmd(e, nil),
+			env.Group("ssh-key", "SSH public keys, which prove signed approvals", "  countersign user ssh-key add alice --file ~/.ssh/id_ed25519.pub",
+				sshkeyadd.NewCmd(e, nil), sshkeylist.NewCmd(e, nil), sshkeyremove.NewCmd(e, nil))),
 		env.Group("group", "Groups of users", "  countersign group add developers alice",
 			groupcreate.NewCmd(e, nil), grouplist.NewCmd(e, nil), groupget.NewCmd(e, nil), groupadd.NewCmd(e, nil),
 			groupremove.NewCmd(e, nil), groupdelete.NewCmd(e, nil)),
