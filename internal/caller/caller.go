@@ -41,6 +41,7 @@ type Caller struct {
 	Kind    Kind
 	Name    string            // unique in the account over users and machines
 	Groups  []string          // sorted; as they stand at this request
+	Person  string            // the human behind; empty when it is not known
 	Tags    map[string]string // principal tags; not to be changed
 	KeyID   string            // the access key used, empty when none was
 	Proof   Proof

@@ -31,6 +31,10 @@ import (
 	auditverify "countersign/internal/cli/audit/verify"
 	"countersign/internal/cli/env"
 	"countersign/internal/cli/exit"
+	glassclose "countersign/internal/cli/glass/close"
+	glasslist "countersign/internal/cli/glass/list"
+	glassopen "countersign/internal/cli/glass/open"
+	glassreport "countersign/internal/cli/glass/report"
 	groupadd "countersign/internal/cli/group/add"
 	groupcreate "countersign/internal/cli/group/create"
 	groupdelete "countersign/internal/cli/group/delete"
@@ -48,6 +52,7 @@ import (
 	policylist "countersign/internal/cli/policy/list"
 	policyput "countersign/internal/cli/policy/put"
 	policytest "countersign/internal/cli/policy/test"
+	proofverify "countersign/internal/cli/proof/verify"
 	secretchanges "countersign/internal/cli/secret/changes"
 	secretdelete "countersign/internal/cli/secret/delete"
 	secretdescribe "countersign/internal/cli/secret/describe"
@@ -190,6 +195,7 @@ Flags that say which server to ask, and as whom: see "countersign --help"{{end}}
 // The groups under which help lists commands.
 const (
 	forSecrets   = "secrets"
+	forReviews   = "reviews"
 	forAccess    = "access"
 	forAuditors  = "audit"
 	forOperators = "server"
@@ -197,7 +203,7 @@ const (
 
 // addCommands is the list of commands, read top to bottom.
 func addCommands(root *cobra.Command, e *env.Env) {
-	root.AddGroup(&cobra.Group{ID: forSecrets, Title: "Secrets:"}, &cobra.Group{ID: forAccess, Title: "Who may do what:"},
+	root.AddGroup(&cobra.Group{ID: forSecrets, Title: "Secrets:"}, &cobra.Group{ID: forReviews, Title: "Reviews:"}, &cobra.Group{ID: forAccess, Title: "Who may do what:"},
 		&cobra.Group{ID: forAuditors, Title: "What was done:"}, &cobra.Group{ID: forOperators, Title: "Servers:"})
 	add := func(group string, cmds ...*cobra.Command) {
 		for _, c := range cmds {
@@ -240,6 +246,10 @@ func addCommands(root *cobra.Command, e *env.Env) {
 		env.Group("session", "Sessions of who is signed in", "  countersign session list",
 			sessionlist.NewCmd(e, nil), sessionrevoke.NewCmd(e, nil)),
 		whoami.NewCmd(e, nil))
+	add(forReviews,
+		env.Group("break-glass", "Emergencies, in which changes are applied without a review", "  countersign break-glass open -r \"payments are down\"",
+			glassopen.NewCmd(e, nil), glasslist.NewCmd(e, nil), glassreport.NewCmd(e, nil), glassclose.NewCmd(e, nil)),
+		proofverify.NewCmd(e, nil))
 	add(forAuditors,
 		env.Group("audit", "The audit log: every request, and what became of it", "  countersign audit query --since 1h --outcome denied",
 			audittail.NewCmd(e, nil), auditquery.NewCmd(e, nil), auditverify.NewCmd(e, nil)))

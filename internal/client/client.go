@@ -75,6 +75,7 @@ type request struct {
 	query  url.Values // nil for none
 	body   any        // encoded as JSON; nil for none
 	accept string     // default application/json
+	key    string     // Idempotency-Key; empty for none
 }
 
 // q makes a query out of pairs, leaving out those with an empty value.
@@ -160,6 +161,9 @@ func (c *Client) sendAs(ctx context.Context, r request, token sensitive.Bytes) (
 	}
 	req.Header.Set("User-Agent", c.agent)
 	req.Header.Set("Accept", "application/json")
+	if r.key != "" {
+		req.Header.Set("Idempotency-Key", r.key)
+	}
 	if r.accept != "" {
 		req.Header.Set("Accept", r.accept)
 	}

@@ -109,6 +109,7 @@ type Written struct {
 	VersionID string    `json:"version_id,omitempty"`
 	Labels    []string  `json:"labels,omitempty"`
 	Change    string    `json:"change,omitempty"` // empty when nothing had to change
+	Status    string    `json:"status,omitempty"` // of the change: "applied", or what it waits for
 	Replicas  []Replica `json:"replicas,omitempty"`
 	Created   bool      `json:"created,omitempty"` // the secret was absent before
 }
@@ -171,6 +172,7 @@ type Deleted struct {
 	Name   string    `json:"name"`
 	Purge  time.Time `json:"purge,omitzero"` // when it is, or was, deleted for good
 	Change string    `json:"change,omitempty"`
+	Status string    `json:"status,omitempty"`
 }
 
 // Delete marks a secret for deletion, or with Force deletes it at once.
@@ -335,25 +337,8 @@ func truth(b bool) string {
 // segment escapes a name for a path.
 func segment(s string) string { return url.PathEscape(s) }
 
-// Change is the record of one change to a secret.
-type Change struct {
-	ID        string    `json:"id"`
-	Region    string    `json:"region,omitempty"`
-	Name      string    `json:"name"`
-	Operation string    `json:"operation"`
-	Author    string    `json:"author"` // ARN
-	Front     string    `json:"front"`
-	Reason    string    `json:"reason,omitempty"`
-	Base      uint64    `json:"base_version,omitempty"` // current version before; 0 when none
-	Version   uint64    `json:"version,omitempty"`      // version written; 0 when none
-	Keys      []string  `json:"keys,omitempty"`         // keys of a JSON object that differ
-	Status    string    `json:"status"`
-	Time      time.Time `json:"time"`
-	RequestID string    `json:"request_id,omitempty"`
-}
-
-// ListChanges returns one page of the changes to a secret, newest first.
-func (c *Client) ListChanges(ctx context.Context, name string, limit int, page string) (Page[Change], error) {
+// SecretChanges returns one page of the changes to a secret, newest first.
+func (c *Client) SecretChanges(ctx context.Context, name string, limit int, page string) (Page[Change], error) {
 	var out Page[Change]
 	return out, c.call(ctx, request{method: "GET", path: "/secret/changes",
 		query: q("name", name, "limit", number(limit), "page", page)}, &out)

@@ -40,7 +40,7 @@ func BenchmarkValue300(b *testing.B) {
 	plain := make([]byte, 300)
 	wrapped := must(b)(r.NewDataKey(acct))
 	ct := must(b)(r.SealValue(wrapped, id, plain))
-	b.Run("seal-hot", func(b *testing.B) {
+	b.Run("seal", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := r.SealValue(wrapped, id, plain); err != nil {
@@ -48,7 +48,7 @@ func BenchmarkValue300(b *testing.B) {
 			}
 		}
 	})
-	b.Run("open-hot", func(b *testing.B) {
+	b.Run("open", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			if _, err := r.OpenValue(wrapped, id, ct); err != nil {
@@ -56,7 +56,7 @@ func BenchmarkValue300(b *testing.B) {
 			}
 		}
 	})
-	b.Run("open-hot-parallel", func(b *testing.B) {
+	b.Run("open-parallel", func(b *testing.B) {
 		b.RunParallel(func(pb *testing.PB) {
 			for pb.Next() {
 				if _, err := r.OpenValue(wrapped, id, ct); err != nil {
@@ -64,24 +64,6 @@ func BenchmarkValue300(b *testing.B) {
 				}
 			}
 		})
-	})
-	b.Run("seal-cold", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			r.Forget(wrapped)
-			if _, err := r.SealValue(wrapped, id, plain); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("open-cold", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			r.Forget(wrapped)
-			if _, err := r.OpenValue(wrapped, id, ct); err != nil {
-				b.Fatal(err)
-			}
-		}
 	})
 }
 

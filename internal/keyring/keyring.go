@@ -20,9 +20,6 @@ import (
 
 // Config tunes a ring. The zero value is what a server wants.
 type Config struct {
-	// CachedDataKeys is how many data keys are kept ready, about 1.1 KiB each.
-	// Default 4096; one that is not there costs an opening more.
-	CachedDataKeys int
 	// Settle is the longest time from Seal or NewDataKey to the commit of what
 	// they made. So long after a rotation Rewrap waits before it looks for what
 	// is under the old key for the last time, and destroys that: what was
@@ -44,7 +41,6 @@ type Ring struct {
 	own     ownKeys
 	lookups sync.Pool // hash.Hash, keyed for LookupHash
 	scratch sync.Pool // *[]byte, for associated data
-	cache   *cache
 }
 
 // ownKeys are the ring's keys that never change.
@@ -61,13 +57,10 @@ type ownKeys struct {
 // error, seal.ErrOpen or seal.ErrSecret; a store of another version is ErrFormat.
 // Nothing is written in any of these cases.
 func Open(ctx context.Context, db kv.DB, s seal.Seal, cfg Config) (*Ring, error) {
-	if cfg.CachedDataKeys <= 0 {
-		cfg.CachedDataKeys = 4096
-	}
 	if cfg.Settle <= 0 {
 		cfg.Settle = time.Minute
 	}
-	r := &Ring{db: db, cfg: cfg, cache: newCache(cfg.CachedDataKeys)}
+	r := &Ring{db: db, cfg: cfg}
 	r.scratch.New = func() any { b := make([]byte, 0, 256); return &b }
 	snap, err := r.load(ctx)
 	if err == nil && snap.root == nil {

@@ -312,39 +312,6 @@ func TestDerived(t *testing.T) {
 	}
 }
 
-func TestCacheIsBounded(t *testing.T) {
-	db, s := memkv.New(memkv.Config{}), newSeal(t)
-	r, err := Open(t.Context(), db, s, Config{CachedDataKeys: 16})
-	check(t, err)
-	check(t, r.EnsureAccount(t.Context(), acct))
-	m := must(t)
-	type pair struct{ key, ct []byte }
-	var all []pair
-	id := ValueID{Account: acct, Name: "n"}
-	for range 200 {
-		k := m(r.NewDataKey(acct))
-		all = append(all, pair{k, m(r.SealValue(k, id, []byte("v")))})
-	}
-	for i := range all {
-		m(r.OpenValue(all[i].key, id, all[i].ct))
-		m(r.OpenValue(all[i/2].key, id, all[i/2].ct))
-	}
-	if n := r.cache.len(); n > 16 {
-		t.Errorf("%d keys cached, at most 16", n)
-	}
-	last := all[len(all)-1].key
-	if r.cache.get((*wrappedKey)(last), acct) == nil {
-		t.Error("the newest key is not cached")
-	}
-	r.Forget(last)
-	r.Forget(last)
-	r.Forget(nil)
-	if r.cache.get((*wrappedKey)(last), acct) != nil {
-		t.Error("a forgotten key is cached")
-	}
-	m(r.SealValue(m(r.NewDataKey(acct)), id, nil)) // takes the place that was left
-}
-
 func TestConcurrentUse(t *testing.T) {
 	r, db, _ := newRing(t)
 	over := sealed.New(db, r)

@@ -427,6 +427,5 @@ func (p *rewrap) destroy(ctx context.Context) ([]uint32, error) {
 	if err := p.ring.replaceAccount(ctx, p.name, h, next, forget); err != nil {
 		return nil, fmt.Errorf("destroying old keys: %w", err)
 	}
-	p.ring.cache.clear()
 	return old, nil
 }

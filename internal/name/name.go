@@ -111,6 +111,18 @@ func Label(s string) error {
 	return nil
 }
 
+// PendingPrefix begins the labels of versions that wait for review. Nobody else
+// may set or remove them.
+const PendingPrefix = "PENDING-"
+
+// OwnLabel is Label for one that a caller sets or removes.
+func OwnLabel(s string) error {
+	if strings.HasPrefix(s, PendingPrefix) {
+		return errs.InvalidField("VersionStage", "labels that begin with %s belong to changes that wait for review", PendingPrefix)
+	}
+	return Label(s)
+}
+
 // Token checks a version id or request token: 32 to 64 printable ASCII
 // characters without a space.
 func Token(field, s string) error {

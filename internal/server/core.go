@@ -22,6 +22,7 @@ import (
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/project"
 	"countersign/internal/core/record"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
@@ -40,27 +41,24 @@ const system = "sys"
 
 // core is everything below the fronts.
 type core struct {
-	cfg     config.Config
-	logger  *slog.Logger
-	engine  *boltkv.DB
-	ring    *keyring.Ring
-	db      kv.DB
-	log     *audit.Log
-	relay   *change.Relay
-	gate    *gate.Gate
-	changes *change.Service
-	authn   *authn.Service
-	secrets *secret.Service
-	signin  *signin.Service
+	cfg      config.Config
+	logger   *slog.Logger
+	engine   *boltkv.DB
+	ring     *keyring.Ring
+	db       kv.DB
+	log      *audit.Log
+	relay    *change.Relay
+	gate     *gate.Gate
+	changes  *change.Service
+	authn    *authn.Service
+	secrets  *secret.Service
+	signin   *signin.Service
+	projects *project.Service
 
 	life context.Context // of the background work
 	stop context.CancelFunc
 	jobs sync.WaitGroup
 }
-
-// cachedDataKeys is how many secrets' keys are kept ready, 1.1 KiB each: as many
-// as one server is likely to be asked for again and again.
-const cachedDataKeys = 12288
 
 // storePath is the store's file in a data folder.
 func storePath(data string) string { return filepath.Join(data, "store.db") }
@@ -94,7 +92,7 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	if err != nil {
 		return nil, fmt.Errorf("seal: %w", err)
 	}
-	if c.ring, err = keyring.Open(ctx, c.engine, s, keyring.Config{CachedDataKeys: cachedDataKeys}); err != nil {
+	if c.ring, err = keyring.Open(ctx, c.engine, s, keyring.Config{}); err != nil {
 		return nil, err
 	}
 	for _, account := range []string{system, cfg.Account} {
@@ -112,12 +110,14 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	}
 	auth := &authn.Authorizer{}
 	c.gate = &gate.Gate{DB: c.db, Auth: auth, Log: c.log}
-	c.changes = change.New(change.Config{Gate: c.gate, Relay: c.relay})
+	c.changes = change.New(change.Config{Gate: c.gate, Relay: c.relay, Logger: logger})
 	c.authn = authn.New(authn.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account}, auth)
 	c.secrets = secret.New(secret.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Regions: cfg.Regions,
 		Keep: cfg.History.Keep, KeepFor: time.Duration(cfg.History.MinAge), Logger: logger})
 	c.signin = signin.New(signin.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account,
 		AllowLoopback: cfg.SignIn.LoopbackIssuer, Logger: logger})
+	c.projects = project.New(project.Config{Gate: c.gate, Changes: c.changes})
+	c.changes.Connect(c.authn, c.secrets, map[string]change.Decoder{"secret": c.secrets.DecodeEdit, project.Noun: c.projects.DecodeEdit})
 	c.run()
 	return c, nil
 }
@@ -164,6 +164,7 @@ func (c *core) run() {
 	for _, job := range []func(context.Context){
 		c.relay.Run,
 		c.secrets.Run,
+		c.changes.Run,
 		c.retain,
 		func(ctx context.Context) {
 			c.authn.Run(ctx, func(err error) { c.logger.Error("storing when keys were used", "error", err) })

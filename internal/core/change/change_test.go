@@ -248,7 +248,7 @@ func TestSubmit(t *testing.T) {
 			return err
 		})
 		want := change.Record{ID: res.ID, Noun: "thing", Name: "a", Operation: "PutValue", Author: who().ARN(), Front: "native",
-			Reason: "because", Base: 1, Version: 2, Keys: []string{"k"}, Status: change.Applied, RequestID: "r", Time: time.Now().UnixMicro()}
+			Reason: "because", Resource: "r", Kind: "edit", Base: 1, Version: 2, Keys: []string{"k"}, Status: change.Applied, RequestID: "r", Time: time.Now().UnixMicro()}
 		if err != nil || len(got) != 1 || fmt.Sprintf("%+v", got[0]) != fmt.Sprintf("%+v", want) {
 			t.Errorf("change %+v, %v, want %+v", got, err, want)
 		}

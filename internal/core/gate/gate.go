@@ -14,6 +14,7 @@ package gate
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"countersign/internal/caller"
@@ -43,18 +44,30 @@ type Gate struct {
 	DB   kv.DB
 	Auth Authorizer
 	Log  Log
+
+	views sync.Pool // *view
 }
 
-// Access is one guarded operation under way.
+// Access is one guarded operation under way. It must not be kept after the
+// function that it was given to: its memory then serves another one.
 type Access struct {
 	kv.Reader
 	Who    caller.Caller
 	Record *audit.Record // the function may set Version, Keys, Resource, Region
 
-	auth    Authorizer
-	at      kv.Revision // that Reader shows; 0 when it is not known
-	asked   bool
-	refused bool // policy said no to something that was asked
+	// Proposable says that an operation which policy does not allow may be turned
+	// into a proposal, by who may propose it on that resource; OnlyProposes is
+	// then set, and the caller of Allow must apply nothing.
+	Proposable   bool
+	OnlyProposes bool
+
+	auth     Authorizer
+	at       kv.Revision // that Reader shows; 0 when it is not known
+	resource string      // ARN that was first asked about
+	asked    bool
+	refused  bool // policy said no to something that was asked
+
+	question policy.Request // what is being asked, so that it needs no memory of its own
 }
 
 // ResourcePolicy is the name under which the policy on a thing itself is
@@ -72,13 +85,12 @@ func NewAccess(r kv.Reader, auth Authorizer, who caller.Caller, rec *audit.Recor
 // begin prepares for one run of a transaction function, which may be one of
 // several.
 func (a *Access) begin(r kv.Reader) {
-	a.Reader, a.asked, a.refused = r, false, false
+	a.Reader, a.asked, a.refused, a.OnlyProposes = r, false, false, false
 	a.Record.Decision = nil
 	a.Record.Account, a.Record.Principal.Account = a.Who.Account, ""
 }
 
-// Allow returns nil when policy allows req, whose Caller it fills in, and
-// otherwise an errs.Denied that carries the decision id and tells nothing of
+// Allow returns nil when policy allows Who what is asked for, and otherwise an errs.Denied that carries the decision id and tells nothing of
 // the thing itself: message and code (the effect) are those that a caller would
 // get if it did not exist, as long as that would be a refusal too. The
 // explanation goes into the record. A system caller is allowed everything: only
@@ -87,11 +99,16 @@ func (a *Access) begin(r kv.Reader) {
 // An operation on a thing of another account belongs into the log of its owner
 // when it is allowed, and into the caller's when it is not. What the caller's
 // account can then read of the refusal is worded as if the thing did not exist.
-func (a *Access) Allow(req *policy.Request, resource *policy.Set) error {
+func (a *Access) Allow(asked *policy.Request, resource *policy.Set) error {
+	if !a.asked {
+		a.resource = asked.Resource
+	}
 	a.asked = true
 	if a.Who.Kind == caller.System {
 		return nil // the server's own work, never a stranger's request
 	}
+	req := &a.question
+	*req = *asked
 	req.Caller = a.Who
 	foreign := req.Account != a.Who.Account
 	d, err := a.auth.Authorize(a.Reader, a.at, req, resource)
@@ -99,10 +116,19 @@ func (a *Access) Allow(req *policy.Request, resource *policy.Set) error {
 		return err
 	}
 	if d.Allowed {
-		if foreign {
-			a.Record.Account, a.Record.Principal.Account = req.Account, a.Who.Account
-		}
+		a.allowed(req, foreign)
 		return nil
+	}
+	if a.Proposable && d.Effect != policy.EffectDeny {
+		ok, err := a.May(req, policy.ProposeChange, resource)
+		if err != nil {
+			return err
+		}
+		if ok {
+			a.OnlyProposes = true
+			a.allowed(req, foreign)
+			return nil
+		}
 	}
 	a.refused = true
 	blind := unseen(req)
@@ -123,6 +149,29 @@ func (a *Access) Allow(req *policy.Request, resource *policy.Set) error {
 	}
 	return &errs.Error{Kind: errs.Denied, Decision: a.Record.ID, Code: told.Effect,
 		Msg: a.Who.ARN() + " is not authorized to perform " + req.Op.Action() + " (decision " + a.Record.ID + ")"}
+}
+
+// allowed puts the record of an operation on another account's thing into the
+// log of its owner.
+func (a *Access) allowed(req *policy.Request, foreign bool) {
+	if foreign {
+		a.Record.Account, a.Record.Principal.Account = req.Account, a.Who.Account
+	}
+}
+
+// Resource is the ARN that policy was first asked about.
+func (a *Access) Resource() string { return a.resource }
+
+// May tells whether policy would allow the caller op on what req is about. It
+// is no operation by itself: nothing is recorded or refused.
+func (a *Access) May(req *policy.Request, op policy.Op, resource *policy.Set) (bool, error) {
+	if a.Who.Kind == caller.System {
+		return true, nil
+	}
+	ask := *req
+	ask.Op, ask.Caller = op, a.Who
+	d, err := a.auth.Authorize(a.Reader, a.at, &ask, resource)
+	return d.Allowed, err
 }
 
 // unseen is the same question about something that does not exist.
@@ -149,11 +198,11 @@ func (a *Access) Complete(op policy.Op) error {
 
 // View runs f over a snapshot as operation op on the resource of that name.
 func (g *Gate) View(ctx context.Context, who caller.Caller, op policy.Op, resource string, f func(*Access) error) error {
-	v := struct { // one allocation: this is the way of every read
-		Access
-		rec audit.Record
-	}{Access{Who: who, auth: g.Auth}, NewRecord(who, op, resource)}
-	v.Record = &v.rec
+	v, _ := g.views.Get().(*view)
+	if v == nil {
+		v = new(view)
+	}
+	v.Who, v.auth, v.Record, v.rec = who, g.Auth, &v.rec, NewRecord(who, op, resource)
 	at := g.DB.Revision()
 	err := g.DB.View(ctx, func(r kv.Reader) error {
 		v.begin(r)
@@ -165,7 +214,16 @@ func (g *Gate) View(ctx context.Context, who caller.Caller, op policy.Op, resour
 		}
 		return v.Complete(op)
 	})
-	return g.Finish(ctx, &v.rec, err)
+	err = g.Finish(ctx, &v.rec, err)
+	*v = view{} // nothing of this operation is left to the next
+	g.views.Put(v)
+	return err
+}
+
+// view is the memory of a View, which is the way of every read.
+type view struct {
+	Access
+	rec audit.Record
 }
 
 // Finish writes the record of an operation that ended in err, which it returns

@@ -56,9 +56,59 @@ var builtins = [...]struct{ name, about, document string }{
         "countersign:Status",
         "countersign:ReadChange",
         "countersign:ListChanges",
+        "countersign:GetProtectionRules",
+        "countersign:ReadBreakGlass",
+        "countersign:GetProject",
+        "countersign:ListProjects",
         "countersign:ListSessions",
         "countersign:GetSignInSettings",
         "countersign:GetIdentityProvider"
+      ],
+      "Resource": "*"
+    }
+  ]
+}`},
+	{"Developer", "see secrets without their values, and propose, discuss and withdraw changes", `{
+  "Version": "2012-10-17",
+  "Statement": [
+    {
+      "Sid": "Propose",
+      "Effect": "Allow",
+      "Action": [
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:ListSecrets",
+        "secretsmanager:ListSecretVersionIds",
+        "secretsmanager:GetRandomPassword",
+        "countersign:ProposeChange",
+        "countersign:WithdrawChange",
+        "countersign:CommentChange",
+        "countersign:ReadChange",
+        "countersign:ListChanges",
+        "countersign:GetProtectionRules",
+        "countersign:GetProject",
+        "countersign:ListProjects"
+      ],
+      "Resource": "*"
+    }
+  ]
+}`},
+	{"Approver", "see secrets without their values, and review changes to them", `{
+  "Version": "2012-10-17",
+  "Statement": [
+    {
+      "Sid": "Review",
+      "Effect": "Allow",
+      "Action": [
+        "secretsmanager:DescribeSecret",
+        "secretsmanager:ListSecrets",
+        "secretsmanager:ListSecretVersionIds",
+        "countersign:ReviewChange",
+        "countersign:CommentChange",
+        "countersign:ReadChange",
+        "countersign:ListChanges",
+        "countersign:GetProtectionRules",
+        "countersign:GetProject",
+        "countersign:ListProjects"
       ],
       "Resource": "*"
     }

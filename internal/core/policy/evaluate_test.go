@@ -292,6 +292,15 @@ func TestLookup(t *testing.T) {
 	}
 }
 
+// seesReviews is what everybody may who takes part in reviews.
+func seesReviews(op Op) bool {
+	switch op {
+	case Describe, ListSecrets, ListVersions, ReadChange, ListChanges, GetRules, GetProject, ListProjects:
+		return true
+	}
+	return false
+}
+
 func TestBuiltins(t *testing.T) {
 	allowed := map[string]func(Op) bool{
 		"AdministratorAccess": func(Op) bool { return true },
@@ -304,6 +313,10 @@ func TestBuiltins(t *testing.T) {
 			return op != ReadValue && op != BatchReadValue && op != RandomPassword && op != Backup &&
 				(a == AccessRead || a == AccessList || op == ValidateResourcePolicy)
 		},
+		"Developer": func(op Op) bool {
+			return seesReviews(op) || op == RandomPassword || op == ProposeChange || op == WithdrawChange || op == CommentChange
+		},
+		"Approver": func(op Op) bool { return seesReviews(op) || op == ReviewChange || op == CommentChange },
 	}
 	for _, b := range Builtins() {
 		d := mustParse(t, Identity, b.Document)

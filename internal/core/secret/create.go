@@ -21,6 +21,7 @@ type CreateRequest struct {
 	Replicas                  []Replica // regions to replicate to
 	ForceReplicas             bool      // overwrite a secret of that name there
 	Reason                    string
+	change.Options
 }
 
 type createEdit struct {
@@ -44,7 +45,7 @@ func (s *Service) Create(ctx context.Context, who caller.Caller, req CreateReque
 	if err != nil {
 		return Written{}, s.refuse(ctx, who, policy.CreateSecret, req.Name, err)
 	}
-	out, err := s.run(ctx, who, req.Reason, e, &e.edit)
+	out, err := s.runWith(ctx, who, req.Reason, req.Options, e, &e.edit)
 	if req.ForceReplicas {
 		s.wakePurge()
 	}
@@ -108,7 +109,7 @@ func (e *createEdit) Apply(tx *change.Tx) error {
 	}
 	h := &head{Suffix: e.suffix, Description: e.req.Description, KMSKey: e.req.KMSKey, Type: e.req.Type,
 		Created: micros(tx.Now), Tags: e.req.Tags, DataKey: e.dataKey}
-	e.f.head, e.f.suffix = h, e.suffix
+	e.f.head, e.f.suffix, e.f.named = h, e.suffix, ""
 	e.out.ARN, e.out.Name = e.f.arn(), e.f.Name
 	if e.req.Value != nil {
 		if err := e.putVersion(tx, e.req.VersionID, e.value, []string{name.Current}); err != nil {

@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"bytes"
 	"fmt"
 
 	"countersign/internal/core/record"
@@ -87,6 +88,10 @@ func referHead(r kv.Reader, v Vault, n name.Secret, h *head, report func(string)
 		if !seen[at.Number] {
 			report(fmt.Sprintf("label %q leads to version %d, which is missing", label, at.Number))
 		}
+	}
+	carried, err := toCarry(r, n, h)
+	if err == nil && !bytes.Equal(carried, h.Carried) {
+		report("the value that the secret carries is not the current version's")
 	}
 	return nil
 }

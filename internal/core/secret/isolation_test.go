@@ -301,3 +301,77 @@ func TestCiphertextsCannotBeSwapped(t *testing.T) {
 func createKey(owner string, policies ...string) authn.CreateKeyRequest {
 	return authn.CreateKeyRequest{Owner: owner, Policies: policies}
 }
+
+func home(n string) name.Secret {
+	return name.Secret{Account: coretest.Home, Region: coretest.Region, Name: n}
+}
+
+// What a secret carries of its current version's value opens for that secret
+// and version alone, and the check of the store finds what is not its own.
+func TestCarriedValueIsBound(t *testing.T) {
+	engines(t, func(t *testing.T, c coretest.Config) {
+		f := start(t, c)
+		f.create("a", "1 of a")
+		f.put("a", 2, "2 of a")
+		f.create("b", "1 of b")
+		carries := func(s string) (v []byte) {
+			f.must(f.DB.View(f.ctx, func(r kv.Reader) (err error) { v, err = secret.Carried(r, home(s)); return err }))
+			if len(v) == 0 {
+				t.Fatalf("%s carries nothing", s)
+			}
+			return v
+		}
+		move := func(from, to int) {
+			_, err := f.Secrets.MoveLabel(f.ctx, f.Admin, secret.LabelRequest{ID: id("a"), Label: name.Current, From: token(from), To: token(to)})
+			f.must(err)
+			if got, want := f.read(secret.ReadRequest{ID: id("a")}), fmt.Sprint(to, " of a"); got != want {
+				t.Fatalf("reads %s, want %s", got, want)
+			}
+		}
+		expect := func(carried []byte, value string, problems int) {
+			t.Helper()
+			_, err := f.DB.Update(f.ctx, func(tx kv.Txn) error { return secret.SetCarried(tx, home("a"), carried) })
+			f.must(err)
+			if got := f.read(secret.ReadRequest{ID: id("a")}); got != value {
+				t.Errorf("reads %s, want %s", got, value)
+			}
+			found := 0
+			f.must(f.DB.View(f.ctx, func(r kv.Reader) error {
+				found = 0
+				return secret.Refer(f.Ring)(r, func(kv.Key, string) { found++ })
+			}))
+			if found != problems {
+				t.Errorf("the check of the store finds %d problems, want %d", found, problems)
+			}
+		}
+		move(2, 1)
+		older := carries("a")
+		move(1, 2)
+		own := carries("a")
+		expect(older, "(internal)", 1)
+		expect(carries("b"), "(internal)", 1)
+		expect(nil, "2 of a", 1) // it is read from its own record
+		expect(own, "2 of a", 0)
+	})
+}
+
+// A long value is not carried, and one that takes its place is.
+func TestLongValueIsNotCarried(t *testing.T) {
+	f := start(t, coretest.Config{})
+	long := strings.Repeat("x", 600)
+	f.create("s", long)
+	for n, want := range []string{long, "short", long} {
+		if n > 0 {
+			f.put("s", n+1, want)
+		}
+		if got := f.read(secret.ReadRequest{ID: id("s")}); got != want {
+			t.Errorf("version %d: reads %.20q", n+1, got)
+		}
+		f.must(f.DB.View(f.ctx, func(r kv.Reader) error {
+			if v, err := secret.Carried(r, home("s")); err != nil || len(v) > 0 != (want == "short") {
+				t.Errorf("version %d: %d bytes are carried, %v", n+1, len(v), err)
+			}
+			return nil
+		}))
+	}
+}

@@ -128,8 +128,8 @@ func (s *Service) purge(ctx context.Context, d due, now time.Time) error {
 	if h != nil && h.Suffix == d.suffix && h.Purge == d.at {
 		who := caller.ForSystem(d.n.Account, "purge", audit.NewID(now), now)
 		who.Region = d.n.Region
-		_, err := s.submit(ctx, who, "the recovery window is over", &purgeEdit{
-			edit: edit{s: s, op: policy.DeleteSecret, who: who, id: name.SecretID{Name: d.n.Name}}, due: d})
+		e := &purgeEdit{edit: edit{s: s, op: policy.DeleteSecret, who: who, id: name.SecretID{Name: d.n.Name}}, due: d}
+		_, err := s.run(ctx, who, "the recovery window is over", e, &e.edit)
 		return err // the versions have an entry of their own now
 	}
 	for more := true; more; {

@@ -32,7 +32,7 @@ type labelEdit struct {
 // MoveLabel moves a label. Moving AWSCURRENT moves AWSPREVIOUS to the version
 // that it leaves.
 func (s *Service) MoveLabel(ctx context.Context, who caller.Caller, req LabelRequest) (Written, error) {
-	err := name.Label(req.Label)
+	err := name.OwnLabel(req.Label)
 	if err == nil && req.From == "" && req.To == "" {
 		err = errs.InvalidField("MoveToVersionId", "say which version to move the label to, or to remove it from")
 	}
@@ -94,11 +94,9 @@ func (e *labelEdit) Apply(tx *change.Tx) error {
 	}
 	tx.Wrote(base, number, nil)
 	if e.req.Label == name.Current {
-		keys, err := e.differ(tx, base, v.Keys)
-		if err != nil {
+		if err := e.becameCurrent(tx, base, number, v); err != nil {
 			return err
 		}
-		tx.Wrote(base, number, keys)
 	}
 	e.out.VersionID, e.out.Number, e.out.Labels = v.ID, number, labels
 	return e.save(tx)

@@ -35,6 +35,7 @@ type DeletedSecret struct {
 	ARN, Name string
 	When      time.Time // when it is, or was, deleted for good
 	Change    string
+	Status    change.Status
 }
 
 type deleteEdit struct {
@@ -69,7 +70,7 @@ func (s *Service) Delete(ctx context.Context, who caller.Caller, req DeleteReque
 	if req.Force {
 		s.wakePurge()
 	}
-	return DeletedSecret{ARN: out.ARN, Name: out.Name, When: e.when, Change: out.Change}, nil
+	return DeletedSecret{ARN: out.ARN, Name: out.Name, When: e.when, Change: out.Change, Status: out.Status}, nil
 }
 
 func (e *deleteEdit) Allow(a *gate.Access) error {
@@ -192,7 +193,7 @@ func (e *tagEdit) Allow(a *gate.Access) error {
 	}
 	after := e.f.request(e.op, extra...)
 	after.Tags = tagMap(e.tags())
-	if err := a.Allow(after, e.f.policy); err != nil {
+	if err := a.Allow(&after, e.f.policy); err != nil {
 		if denied := errs.As(err); denied.Kind == errs.Denied {
 			denied.Code = CodeLockout
 		}

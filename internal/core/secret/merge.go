@@ -53,21 +53,25 @@ func object(b []byte) (members []member, ok bool) {
 	return members, true
 }
 
+// printer takes the fingerprint of one value of a JSON object; values are the
+// same when their compact JSON is.
+type printer func(json.RawMessage) []byte
+
 // merge carries what changed from base to proposed over to current, key by
-// key: a three-way merge of JSON objects. It fails when one of the three is no
-// JSON object, or when both sides changed a key differently; keys are then the
-// ones at odds, sorted. Keys keep the order of current; new ones follow.
-func merge(base, current, proposed []byte) (merged []byte, keys []string, ok bool) {
-	b, okB := object(base)
+// key: a three-way merge of JSON objects. Of base the fingerprints are enough. It
+// fails when current or proposed is no JSON object, or when both sides changed a
+// key differently; keys are then the ones at odds, sorted. Keys keep the order of
+// current; new ones follow.
+func (print printer) merge(was map[string][]byte, current, proposed []byte) (merged []byte, keys []string, ok bool) {
 	c, okC := object(current)
 	p, okP := object(proposed)
-	if !okB || !okC || !okP {
+	if !okC || !okP || was == nil {
 		return nil, nil, false
 	}
-	was, is, want := index(b), index(c), index(p)
+	is, want := index(c), index(p)
 	out := make([]member, 0, len(c)+len(p))
 	for _, m := range c {
-		v, err := pick(was[m.key], m.value, want[m.key])
+		v, err := print.pick(was[m.key], m.value, want[m.key])
 		if err {
 			keys = append(keys, m.key)
 		} else if v != nil {
@@ -78,7 +82,7 @@ func merge(base, current, proposed []byte) (merged []byte, keys []string, ok boo
 		if _, there := is[m.key]; there {
 			continue
 		}
-		v, err := pick(was[m.key], nil, m.value)
+		v, err := print.pick(was[m.key], nil, m.value)
 		if err {
 			keys = append(keys, m.key)
 		} else if v != nil {
@@ -92,23 +96,23 @@ func merge(base, current, proposed []byte) (merged []byte, keys []string, ok boo
 	return encodeObject(out), nil, true
 }
 
-// pick is the three-way rule for one key; nil means absent. Values are the
-// same when their compact JSON is.
-func pick(was, is, want json.RawMessage) (_ json.RawMessage, conflict bool) {
+// pick is the three-way rule for one key; nil means absent.
+func (print printer) pick(was []byte, is, want json.RawMessage) (_ json.RawMessage, conflict bool) {
+	printIs, printWant := print.of(is), print.of(want)
 	switch {
-	case sameJSON(was, want), sameJSON(is, want):
+	case bytes.Equal(was, printWant), bytes.Equal(printIs, printWant):
 		return is, false
-	case sameJSON(was, is):
+	case bytes.Equal(was, printIs):
 		return want, false
 	}
 	return nil, true
 }
 
-func sameJSON(a, b json.RawMessage) bool {
-	if a == nil || b == nil {
-		return a == nil && b == nil
+func (print printer) of(v json.RawMessage) []byte {
+	if v == nil {
+		return nil
 	}
-	return bytes.Equal(compact(a), compact(b))
+	return print(v)
 }
 
 func compact(v json.RawMessage) []byte {
@@ -161,10 +165,16 @@ func (s *Service) keyPrints(account string, value []byte) map[string][]byte {
 		return nil
 	}
 	out := make(map[string][]byte, len(ms))
+	print := s.printer(account)
 	for _, m := range ms {
-		out[m.key] = s.fingerprint(account, compact(m.value))[:16]
+		out[m.key] = print(m.value)
 	}
 	return out
+}
+
+// printer takes the fingerprints of single values, of 16 bytes.
+func (s *Service) printer(account string) printer {
+	return func(v json.RawMessage) []byte { return s.fingerprint(account, compact(v))[:16] }
 }
 
 // maxNamed bounds how many keys a record names.

@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -51,7 +52,7 @@ func TestMerge(t *testing.T) {
 		{"too-many-keys", `{}`, manyKeys(maxKeys + 1), `{}`, `()`},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			merged, keys, ok := merge([]byte(x.base), []byte(x.current), []byte(x.proposed))
+			merged, keys, ok := mergeValues([]byte(x.base), []byte(x.current), []byte(x.proposed))
 			got := string(merged)
 			if !ok {
 				got = "(" + quoteKeys(keys) + ")"
@@ -107,11 +108,11 @@ func TestMergeOfDisjointEditsCommutes(t *testing.T) {
 		}
 		b, _ := json.Marshal(base)
 		l, r := edits(rng, base, left), edits(rng, base, right)
-		lr, keys, ok := merge(b, l, r)
+		lr, keys, ok := mergeValues(b, l, r)
 		if !ok {
 			t.Fatalf("%s: %s and %s are at odds over %q", b, l, r, keys)
 		}
-		rl, _, ok := merge(b, r, l)
+		rl, _, ok := mergeValues(b, r, l)
 		if !ok {
 			t.Fatalf("%s: %s and %s merge one way only", b, l, r)
 		}
@@ -142,13 +143,13 @@ func FuzzMerge(f *testing.F) {
 	f.Add([]byte(`{"a":1}`), []byte(`{"a":1,"b":"ü"}`), []byte(`{"a":1e400,"<":null}`))
 	f.Add([]byte(`{}`), []byte(`{"\u0061":[1, {"x":{}}]}`), []byte("{\"a\u2028\":\"\\ud800\"}"))
 	f.Fuzz(func(t *testing.T, base, current, proposed []byte) {
-		if got, _, ok := merge(base, base, proposed); ok && !sameObject(t, got, proposed) {
+		if got, _, ok := mergeValues(base, base, proposed); ok && !sameObject(t, got, proposed) {
 			t.Errorf("nothing changed meanwhile, yet %q merged to %q", proposed, got)
 		}
-		if got, _, ok := merge(base, current, base); ok && !sameObject(t, got, current) {
+		if got, _, ok := mergeValues(base, current, base); ok && !sameObject(t, got, current) {
 			t.Errorf("nothing proposed, yet %q merged to %q", current, got)
 		}
-		merged, keys, ok := merge(base, current, proposed)
+		merged, keys, ok := mergeValues(base, current, proposed)
 		if _, readable := object(merged); ok && !readable {
 			t.Errorf("merged to %q, which is no object", merged)
 		}
@@ -167,9 +168,23 @@ func sameObject(t *testing.T, a, b []byte) bool {
 	}
 	ia, ib := index(ma), index(mb)
 	for k, v := range ia {
-		if !sameJSON(v, ib[k]) {
+		if !bytes.Equal(compact(v), compact(ib[k])) {
 			return false
 		}
 	}
 	return len(ia) == len(ib)
+}
+
+// mergeValues merges with whole values in the place of fingerprints.
+func mergeValues(base, current, proposed []byte) ([]byte, []string, bool) {
+	b, ok := object(base)
+	if !ok {
+		return nil, nil, false
+	}
+	print := printer(func(v json.RawMessage) []byte { return compact(v) })
+	was := map[string][]byte{}
+	for _, m := range b {
+		was[m.key] = print(m.value)
+	}
+	return print.merge(was, current, proposed)
 }

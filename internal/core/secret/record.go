@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 	"time"
@@ -82,7 +83,101 @@ type head struct {
 	Rotation    *Rotation           `cbor:"15,keyasint,omitempty"`
 	Replicas    []Replica           `cbor:"16,keyasint,omitempty"`
 	Primary     string              `cbor:"17,keyasint,omitempty"` // region of the primary; set on a replica only
+	// Carried is the value of the current version once more, sealed as in its
+	// own record, when it is short: a read then needs one record. It is the
+	// work of putHead alone.
+	Carried []byte `cbor:"18,keyasint,omitempty"`
 }
+
+// Member implements record.Direct. What few secrets have is left to Decode.
+func (h *head) Member(key uint64, s *record.Source) {
+	switch key {
+	case 1:
+		h.Suffix = s.String()
+	case 2:
+		h.Description = s.String()
+	case 3:
+		h.KMSKey = s.String()
+	case 5:
+		h.Created = s.Int()
+	case 6:
+		h.Changed = s.Int()
+	case 7:
+		h.Deleted = s.Int()
+	case 8:
+		h.Purge = s.Int()
+	case 9:
+		h.Tags = make([]Tag, s.Len())
+		for i := range h.Tags {
+			s.Members(h.Tags[i].member)
+		}
+	case 10:
+		h.readLabels(s)
+	case 11:
+		h.Last = s.Uint()
+	case 12:
+		h.Kept = s.Uint()
+	case 13:
+		h.DataKey = s.Bytes()
+	case 14:
+		h.Policy = s.String()
+	case 18:
+		h.Carried = s.Bytes()
+	default:
+		s.Fail()
+	}
+}
+
+func (t *Tag) member(key uint64, s *record.Source) {
+	switch key {
+	case 1:
+		t.Key = s.String()
+	case 2:
+		t.Value = s.String()
+	default:
+		s.Fail()
+	}
+}
+
+func (h *head) readLabels(s *record.Source) {
+	n := s.Pairs()
+	if h.Labels == nil {
+		h.Labels = make(map[string]labelled, n)
+	}
+	for range n {
+		label := s.Text()
+		text := name.Current // nearly always, and then it needs no memory
+		if string(label) != name.Current {
+			text = string(label)
+		}
+		var at labelled
+		s.Members(at.member)
+		h.Labels[text] = at
+	}
+	if len(h.Labels) < n {
+		s.Fail() // one is there twice
+	}
+}
+
+func (l *labelled) member(key uint64, s *record.Source) {
+	switch key {
+	case 1:
+		l.Number = s.Uint()
+	case 2:
+		l.ID = s.String()
+	case 3:
+		l.Created = s.Int()
+	case 4:
+		l.Empty = s.True()
+	case 5:
+		l.Binary = s.True()
+	default:
+		s.Fail()
+	}
+}
+
+// maxCarried bounds what is carried, so that a listing does not read values.
+const maxCarried = 512
 
 // version is the record of a version. The value stands in a record of its own.
 type version struct {
@@ -98,6 +193,7 @@ type version struct {
 	Change  string            `cbor:"10,keyasint,omitempty"`
 	Author  string            `cbor:"11,keyasint,omitempty"`
 	Given   []byte            `cbor:"12,keyasint,omitempty"` // fingerprint of what the author gave, when it was merged
+	Current int64             `cbor:"13,keyasint,omitempty"` // when it first became AWSCURRENT, microseconds
 }
 
 // Keys of the records. A secret's versions hang on its suffix, so that a name
@@ -172,7 +268,26 @@ func getHead(r kv.Reader, n name.Secret) (*head, error) {
 	return record.Find[head](r, headKey(n))
 }
 
-func putHead(tx kv.Txn, n name.Secret, h *head) error { return record.Put(tx, headKey(n), h) }
+// putHead writes a head, after the records that it refers to.
+func putHead(tx kv.Txn, n name.Secret, h *head) (err error) {
+	if h.Carried, err = toCarry(tx, n, h); err != nil {
+		return err
+	}
+	return record.Put(tx, headKey(n), h)
+}
+
+// toCarry is what a head is to carry, nil for nothing.
+func toCarry(r kv.Reader, n name.Secret, h *head) ([]byte, error) {
+	at, ok := h.Labels[name.Current]
+	if !ok || at.Empty || h.Primary != "" {
+		return nil, nil
+	}
+	sealed, err := r.Get(valueKey(n, h.Suffix, at.Number))
+	if err != nil || len(sealed) > maxCarried {
+		return nil, err
+	}
+	return bytes.Clone(sealed), nil // what was read dies with the transaction
+}
 
 func getVersion(r kv.Reader, n name.Secret, suffix string, number uint64) (version, error) {
 	v, ok, err := record.Get[version](r, versionKey(n, suffix, number))

@@ -14,7 +14,6 @@
 package secret
 
 import (
-	"context"
 	"crypto/rand"
 	"hash/maphash"
 	"log/slog"
@@ -25,6 +24,7 @@ import (
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
+	"countersign/internal/core/record"
 	"countersign/internal/errs"
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
@@ -98,6 +98,7 @@ type Service struct {
 	keepFor  time.Duration
 	logger   *slog.Logger
 	used     used
+	reads    sync.Pool // *found, of reads under way
 	policies policyCache
 	purged   chan struct{} // wakes the purge job
 }
@@ -124,10 +125,17 @@ type found struct {
 	head        *head       // the primary's; nil when there is none
 	replica     *head       // the replica's own record, when addressed at one
 	suffix      string      // of the ARN: known, or name.UnknownSuffix
+	named       string      // arn, once it was asked for
 	policy      *policy.Set // compiled resource policy; nil when there is none
+	own         head        // what head or replica points to
 }
 
-func (f *found) arn() string { return f.ARN(f.suffix) }
+func (f *found) arn() string {
+	if f.named == "" {
+		f.named = f.ARN(f.suffix)
+	}
+	return f.named
+}
 
 // mustExist returns the not-found error once policy allowed to tell.
 func (f *found) mustExist() error {
@@ -152,49 +160,71 @@ func (f *found) mustBeWritable() error {
 // there is no such secret. An ARN of another region than the request's names
 // nothing, since the request was authorized for its own.
 func (s *Service) find(r kv.Reader, who caller.Caller, id name.SecretID) (*found, error) {
+	f := &found{}
+	return f, s.findInto(f, r, who, id)
+}
+
+// findInto is find into memory that is there: a found that is zero, or that
+// reset was called of.
+func (s *Service) findInto(f *found, r kv.Reader, who caller.Caller, id name.SecretID) error {
 	n := name.Secret{Account: who.Account, Region: who.Region, Name: id.Name}
 	if !id.IsARN {
-		return s.load(r, n, "")
+		return s.loadInto(f, r, n, "")
 	}
 	n.Account = id.Account
 	if id.Region != who.Region {
 		n.Region = id.Region
-		return &found{Secret: n, home: n, suffix: name.UnknownSuffix}, nil
+		f.Secret, f.home, f.suffix = n, n, name.UnknownSuffix
+		return nil
 	}
 	if base, suffix, ok := name.CutSuffix(id.Name); ok {
 		n.Name = base
-		return s.load(r, n, suffix)
+		return s.loadInto(f, r, n, suffix)
 	}
-	return s.load(r, n, "")
+	return s.loadInto(f, r, n, "")
 }
 
 // load reads a secret; a suffix that is not empty must be its own.
 func (s *Service) load(r kv.Reader, n name.Secret, suffix string) (*found, error) {
-	f := &found{Secret: n, home: n, suffix: name.UnknownSuffix}
+	f := &found{}
+	return f, s.loadInto(f, r, n, suffix)
+}
+
+func (s *Service) loadInto(f *found, r kv.Reader, n name.Secret, suffix string) error {
+	f.Secret, f.home, f.suffix = n, n, name.UnknownSuffix
 	if suffix != "" {
 		f.suffix = suffix
 	}
-	h, err := getHead(r, n)
-	if err != nil || h == nil || suffix != "" && suffix != h.Suffix {
-		return f, err
+	h := &f.own
+	ok, err := record.Load(r, headKey(n), h)
+	if err != nil || !ok || suffix != "" && suffix != h.Suffix {
+		return err
 	}
 	f.head, f.suffix = h, h.Suffix
 	if h.Primary != "" {
 		f.home.Region, f.replica = h.Primary, h
 		if f.head, err = getHead(r, f.home); err != nil {
-			return nil, err
+			return err
 		}
 		if f.head == nil {
-			return nil, errs.New(errs.Internal, "a replica's primary is gone")
+			return errs.New(errs.Internal, "a replica's primary is gone")
 		}
 	}
 	f.policy, err = s.policies.compile(f.head.Policy)
-	return f, err
+	return err
+}
+
+// reset makes a found ready to be used again, with nothing of the last use but
+// the memory of its labels.
+func (f *found) reset() {
+	labels := f.own.Labels
+	clear(labels)
+	*f = found{own: head{Labels: labels}}
 }
 
 // request is the question to policy about an operation on f.
-func (f *found) request(op policy.Op, extra ...policy.Pair) *policy.Request {
-	req := &policy.Request{Op: op, Resource: f.arn(), Account: f.Account, Extra: extra}
+func (f *found) request(op policy.Op, extra ...policy.Pair) policy.Request {
+	req := policy.Request{Op: op, Resource: f.arn(), Account: f.Account, Extra: extra}
 	if f.head != nil {
 		req.Tags = tagMap(f.head.Tags)
 	}
@@ -203,7 +233,8 @@ func (f *found) request(op policy.Op, extra ...policy.Pair) *policy.Request {
 
 // allow asks policy about an operation on f.
 func (f *found) allow(a *gate.Access, op policy.Op, extra ...policy.Pair) error {
-	return a.Allow(f.request(op, extra...), f.policy)
+	req := f.request(op, extra...)
+	return a.Allow(&req, f.policy)
 }
 
 // value decrypts the value of a version.
@@ -212,6 +243,19 @@ func (s *Service) value(r kv.Reader, f *found, number uint64) (sensitive.Bytes, 
 	if err != nil {
 		return sensitive.Bytes{}, err
 	}
+	return s.open(f, number, sealed)
+}
+
+// current is value for the version labelled AWSCURRENT.
+func (s *Service) current(r kv.Reader, f *found, number uint64) (sensitive.Bytes, error) {
+	if f.head.Carried == nil {
+		return s.value(r, f, number)
+	}
+	return s.open(f, number, f.head.Carried)
+}
+
+// open decrypts what putValue sealed for a version.
+func (s *Service) open(f *found, number uint64, sealed []byte) (sensitive.Bytes, error) {
 	plain, err := s.vault.OpenValue(f.head.DataKey, valueID(f.home, f.head.Suffix, number), sealed)
 	if err != nil {
 		return sensitive.Bytes{}, err
@@ -230,11 +274,6 @@ func (s *Service) putValue(tx kv.Txn, n name.Secret, h *head, number uint64, val
 
 func valueID(n name.Secret, suffix string, number uint64) keyring.ValueID {
 	return keyring.ValueID{Account: n.Account, Kind: "secret", Region: n.Region, Name: n.Name, Suffix: suffix, Version: number}
-}
-
-// submit is the write path of every method here.
-func (s *Service) submit(ctx context.Context, who caller.Caller, reason string, e change.Edit) (change.Result, error) {
-	return s.changes.Submit(ctx, who, change.Request{Edit: e, Reason: reason})
 }
 
 // target is where an id points, for change.Target: as named, without a suffix

@@ -2,6 +2,7 @@ package secret
 
 import (
 	"context"
+	"encoding/binary"
 	"hash/maphash"
 	"sync"
 	"time"
@@ -13,12 +14,14 @@ import (
 
 // used collects which versions were read, to be stored by the day: a read must
 // not wait for a write. What was noted since the last flush is lost when the
-// process is killed; the audit log has every read anyway.
+// process is killed; the audit log has every read anyway. Nothing in it is a
+// pointer, so that the collector has nothing to look at however much is noted.
 type used struct {
-	seed maphash.Seed
-	mu   sync.Mutex
-	seen map[uint64]int64 // day by the hash of what was noted on it
-	day  map[usedAt]int64 // to be stored: of versions and, as number 0, of the secret
+	seed    maphash.Seed
+	mu      sync.Mutex
+	seen    map[uint64]int64 // day by the hash of what was noted on it
+	pending notes            // to be stored: of versions and, as number 0, of the secret
+	count   int              // of pending
 }
 
 type usedAt struct {
@@ -39,25 +42,34 @@ func (u *used) note(n name.Secret, suffix string, number uint64, at time.Time) {
 	h := maphash.Comparable(u.seed, k)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.seen[h] == d || len(u.day) >= maxUsed {
+	if u.seen[h] == d || u.count >= maxUsed {
 		return
 	}
-	if u.day == nil {
-		u.day = map[usedAt]int64{}
-	}
-	if u.seen == nil || len(u.seen) >= maxSeen {
+	if u.seen == nil {
 		u.seen = map[uint64]int64{}
 	}
-	u.day[k], u.seen[h] = d, d
-	u.day[usedAt{n, suffix, 0}] = d
+	u.add(k, h, d)
+	k.number = 0
+	if h = maphash.Comparable(u.seed, k); u.seen[h] != d {
+		u.add(k, h, d)
+	}
+}
+
+func (u *used) add(k usedAt, hash uint64, d int64) {
+	u.seen[hash] = d
+	u.pending = u.pending.add(usedKey(k.Secret, k.suffix, k.number), d)
+	u.count++
 }
 
 // take empties what is to be stored.
-func (u *used) take() map[usedAt]int64 {
+func (u *used) take() notes {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	out := u.day
-	u.day = nil
+	out := u.pending
+	u.pending, u.count = nil, 0
+	if len(u.seen) >= maxSeen {
+		u.seen = nil
+	}
 	return out
 }
 
@@ -71,9 +83,27 @@ func (u *used) forget() {
 // last is the day on which a version, or for number 0 the secret, was last
 // read, stored being what the store says.
 func (u *used) last(n name.Secret, suffix string, number uint64, stored int64) int64 {
+	h := maphash.Comparable(u.seed, usedAt{n, suffix, number})
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return max(stored, u.day[usedAt{n, suffix, number}])
+	return max(stored, u.seen[h])
+}
+
+// notes is days behind the keys that they are to be stored at, which are behind
+// their lengths.
+type notes []byte
+
+func (b notes) add(key kv.Key, d int64) notes {
+	b = binary.AppendUvarint(b, uint64(len(key)))
+	return binary.AppendVarint(append(b, key...), d)
+}
+
+// next takes the first note off.
+func (b notes) next() (key kv.Key, d int64, rest notes) {
+	size, n := binary.Uvarint(b)
+	key, b = kv.Key(b[n:n+int(size)]), b[n+int(size):]
+	d, n = binary.Varint(b)
+	return key, d, b[n:]
 }
 
 // usedAtOnce is how many notes one transaction stores.
@@ -81,47 +111,44 @@ const usedAtOnce = kv.MaxOps / 2
 
 // flushUsed stores the days, where they are new.
 func (s *Service) flushUsed(ctx context.Context) error {
-	var batch []usedAt
-	all := s.used.take()
-	write := func() error {
-		_, err := s.gate.DB.Update(ctx, func(tx kv.Txn) error {
-			for _, k := range batch {
-				if h, err := getHead(tx, k.Secret); err != nil {
-					return err
-				} else if h == nil || h.Suffix != k.suffix {
-					continue // gone since it was read
-				}
-				key := usedKey(k.Secret, k.suffix, k.number)
-				if old, _, err := record.Get[int64](tx, key); err != nil {
-					return err
-				} else if old >= all[k] {
-					continue
-				}
-				if err := record.Put(tx, key, all[k]); err != nil {
-					return err
-				}
-			}
-			return nil
+	for all := s.used.take(); len(all) > 0; {
+		var rest notes
+		_, err := s.gate.DB.Update(ctx, func(tx kv.Txn) (err error) {
+			rest, err = storeUsed(tx, all)
+			return err
 		})
-		batch = batch[:0]
-		return err
-	}
-	store := func() error {
-		for k := range all {
-			if batch = append(batch, k); len(batch) == usedAtOnce {
-				if err := write(); err != nil {
-					return err
-				}
-			}
+		if err != nil {
+			s.used.forget()
+			return err
 		}
-		if len(batch) == 0 {
-			return nil
-		}
-		return write()
-	}
-	if err := store(); err != nil {
-		s.used.forget()
-		return err
+		all = rest
 	}
 	return nil
+}
+
+// storeUsed stores as many notes as one transaction takes, and returns the rest.
+func storeUsed(tx kv.Txn, all notes) (notes, error) {
+	for n := 0; n < usedAtOnce && len(all) > 0; n++ {
+		key, d, rest := all.next()
+		all = rest
+		parts, _, err := key.Parts("sssssn") // as usedKey makes them
+		if err != nil {
+			return nil, err
+		}
+		of := name.Secret{Account: parts[0], Region: parts[2], Name: parts[3]}
+		if h, err := getHead(tx, of); err != nil {
+			return nil, err
+		} else if h == nil || h.Suffix != parts[4] {
+			continue // gone since it was read
+		}
+		if old, _, err := record.Get[int64](tx, key); err != nil {
+			return nil, err
+		} else if old >= d {
+			continue
+		}
+		if err := record.Put(tx, key, d); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }

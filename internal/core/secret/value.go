@@ -1,17 +1,15 @@
 package secret
 
 import (
-	"bytes"
 	"context"
+	"slices"
 
 	"countersign/internal/caller"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
-	"countersign/internal/core/record"
 	"countersign/internal/errs"
 	"countersign/internal/name"
-	"countersign/internal/sensitive"
 )
 
 // PutRequest asks for a new version.
@@ -27,12 +25,14 @@ type PutRequest struct {
 	// is merged with it key by key if all three are JSON objects.
 	Base   *uint64
 	Reason string
+	change.Options
 }
 
 type putEdit struct {
 	edit
 	req   PutRequest
 	value printed
+	held  held
 }
 
 // PutValue stores a version.
@@ -46,7 +46,7 @@ func (s *Service) PutValue(ctx context.Context, who caller.Caller, req PutReques
 	if err := e.prepare(); err != nil {
 		return Written{}, s.refuse(ctx, who, policy.PutValue, req.ID.Name, err)
 	}
-	return s.run(ctx, who, req.Reason, e, &e.edit)
+	return s.runWith(ctx, who, req.Reason, req.Options, e, &e.edit)
 }
 
 func (e *putEdit) prepare() (err error) {
@@ -60,7 +60,7 @@ func (e *putEdit) prepare() (err error) {
 		return errs.Coded(errs.Limit, CodeLabels, "a version has at most %d labels", name.MaxLabels)
 	}
 	for _, l := range e.req.Labels {
-		if err := name.Label(l); err != nil {
+		if err := name.OwnLabel(l); err != nil {
 			return err
 		}
 	}
@@ -69,6 +69,7 @@ func (e *putEdit) prepare() (err error) {
 }
 
 func (e *putEdit) Allow(a *gate.Access) error {
+	e.forget(&e.held)
 	var extra []policy.Pair
 	for _, l := range e.req.Labels {
 		extra = append(extra, policy.Pair{Key: policy.KeyVersionStage, Value: l})
@@ -80,27 +81,52 @@ func (e *putEdit) Apply(tx *change.Tx) error {
 	if err := e.ready(); err != nil {
 		return err
 	}
-	h := e.f.head
-	number, taken, err := numberOf(tx, e.f.Secret, h, e.req.VersionID)
+	if e.held.Number != 0 {
+		if err := e.release(tx, &e.held, e.labels()); err != nil {
+			return err
+		}
+		return e.save(tx)
+	}
+	number, taken, err := numberOf(tx, e.f.Secret, e.f.head, e.req.VersionID)
 	if err != nil {
 		return err
 	}
 	if taken {
 		return e.again(tx, number)
 	}
-	value, err := e.onto(tx)
+	base, err := e.based(tx, e.req.Base)
 	if err != nil {
 		return err
 	}
-	labels := e.req.Labels
-	if _, ok := h.Labels[name.Current]; !ok {
-		labels = append(labels[:len(labels):len(labels)], name.Current)
+	value, err := e.onto(tx, &base, e.value)
+	if err != nil {
+		return err
 	}
-	if err := e.putVersion(tx, e.req.VersionID, value, labels); err != nil {
+	if err := e.putVersion(tx, e.req.VersionID, value, e.labels()); err != nil {
 		return err
 	}
 	return e.save(tx)
 }
+
+// labels are those that the version gets: the first of a secret is its current.
+func (e *putEdit) labels() []string {
+	labels := e.req.Labels
+	if _, ok := e.f.head.Labels[name.Current]; !ok && !slices.Contains(labels, name.Current) {
+		labels = append(labels[:len(labels):len(labels)], name.Current)
+	}
+	return labels
+}
+
+// Hold keeps the value as a version that waits.
+func (e *putEdit) Hold(tx *change.Tx) (err error) {
+	if e.held, err = e.hold(tx, e.req.Base, e.req.VersionID, e.value); err != nil {
+		return err
+	}
+	return e.save(tx)
+}
+
+// Drop removes that version.
+func (e *putEdit) Drop(tx *change.Tx) error { return e.dropHeld(tx, &e.held) }
 
 // again answers a version id that is taken: by the same value, by another, or
 // by a version that was registered without one and now gets it.
@@ -132,47 +158,6 @@ func (e *putEdit) again(tx *change.Tx, number uint64) error {
 	return errs.Coded(errs.Exists, CodeToken, "a version with this id and another value exists")
 }
 
-// onto returns the value to store: the one given, or merged onto the current
-// version when that is not the one the author saw.
-func (e *putEdit) onto(tx *change.Tx) (printed, error) {
-	current := e.f.head.Labels[name.Current].Number
-	if e.req.Base == nil || *e.req.Base == current {
-		return e.value, nil
-	}
-	conflict := func(field string) error {
-		return &errs.Error{Kind: errs.Conflict, Code: CodeConflict, Field: field,
-			Msg: "the secret was changed since the version that this change is based on"}
-	}
-	if *e.req.Base == 0 || current == 0 || e.value.Binary {
-		return printed{}, conflict("")
-	}
-	base, ok, err := record.Get[version](tx, versionKey(e.f.Secret, e.f.head.Suffix, *e.req.Base))
-	if err != nil {
-		return printed{}, err
-	}
-	if !ok || base.State == Destroyed || base.Empty {
-		return printed{}, conflict("")
-	}
-	was, err := e.s.value(tx, e.f, *e.req.Base)
-	if err != nil {
-		return printed{}, err
-	}
-	is, err := e.s.value(tx, e.f, current)
-	if err != nil {
-		return printed{}, err
-	}
-	if bytes.Equal(is.Reveal(), e.value.Data.Reveal()) {
-		return e.value, nil
-	}
-	merged, keys, ok := merge(was.Reveal(), is.Reveal(), e.value.Data.Reveal())
-	if !ok {
-		return printed{}, conflict(quoteKeys(keys))
-	}
-	p, err := e.s.print(e.f.Account, Input{Data: sensitive.New(merged)})
-	p.given = e.value.print
-	return p, err
-}
-
 // UpdateRequest asks for new metadata, a new current version, or both. Nil
 // leaves a thing as it is.
 type UpdateRequest struct {
@@ -181,12 +166,14 @@ type UpdateRequest struct {
 	Value                     *Input
 	VersionID                 string // needed with a value
 	Reason                    string
+	change.Options
 }
 
 type updateEdit struct {
 	edit
 	req   UpdateRequest
 	value printed
+	held  held
 }
 
 // Update changes a secret. Unlike PutValue it fails with Exists whenever the
@@ -202,10 +189,11 @@ func (s *Service) Update(ctx context.Context, who caller.Caller, req UpdateReque
 	if err != nil {
 		return Written{}, s.refuse(ctx, who, policy.UpdateSecret, req.ID.Name, err)
 	}
-	return s.run(ctx, who, req.Reason, e, &e.edit)
+	return s.runWith(ctx, who, req.Reason, req.Options, e, &e.edit)
 }
 
 func (e *updateEdit) Allow(a *gate.Access) error {
+	e.forget(&e.held)
 	var extra []policy.Pair
 	if e.req.Description != nil {
 		extra = append(extra, policy.Pair{Key: policy.KeyDescription, Value: *e.req.Description})
@@ -226,7 +214,12 @@ func (e *updateEdit) Apply(tx *change.Tx) error {
 			*set.to = *set.from
 		}
 	}
-	if e.req.Value != nil {
+	switch {
+	case e.held.Number != 0:
+		if err := e.release(tx, &e.held, []string{name.Current}); err != nil {
+			return err
+		}
+	case e.req.Value != nil:
 		_, taken, err := numberOf(tx, e.f.Secret, h, e.req.VersionID)
 		if err != nil {
 			return err
@@ -240,6 +233,20 @@ func (e *updateEdit) Apply(tx *change.Tx) error {
 	}
 	return e.save(tx)
 }
+
+// Hold keeps the value, if there is one, as a version that waits.
+func (e *updateEdit) Hold(tx *change.Tx) (err error) {
+	if e.req.Value == nil {
+		return nil
+	}
+	if e.held, err = e.hold(tx, nil, e.req.VersionID, e.value); err != nil {
+		return err
+	}
+	return e.save(tx)
+}
+
+// Drop removes that version.
+func (e *updateEdit) Drop(tx *change.Tx) error { return e.dropHeld(tx, &e.held) }
 
 // account is whose secret an id names.
 func account(who caller.Caller, id name.SecretID) string {

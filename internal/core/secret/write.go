@@ -3,12 +3,14 @@ package secret
 import (
 	"bytes"
 	"context"
+	"slices"
 	"time"
 
 	"countersign/internal/caller"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
+	"countersign/internal/core/protect"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
@@ -29,7 +31,9 @@ type Written struct {
 	Number    uint64
 	Labels    []string // of that version, sorted
 	Change    string   // id of the change; empty when nothing had to change
-	Replicas  []Replica
+	// Status is Applied, or what keeps the write from having taken effect yet.
+	Status   change.Status
+	Replicas []Replica
 }
 
 // edit is what every edit of a secret has in common.
@@ -40,6 +44,8 @@ type edit struct {
 	id  name.SecretID
 	f   *found // as the transaction sees it; set by open
 	out Written
+
+	decoded bool // it was written down before
 }
 
 func (e *edit) Operation() policy.Op { return e.op }
@@ -74,12 +80,32 @@ func (e *edit) save(tx *change.Tx) error {
 
 // run submits an edit and returns what it wrote.
 func (s *Service) run(ctx context.Context, who caller.Caller, reason string, e change.Edit, base *edit) (Written, error) {
-	res, err := s.submit(ctx, who, reason, e)
+	return s.runWith(ctx, who, reason, change.Options{}, e, base)
+}
+
+func (s *Service) runWith(ctx context.Context, who caller.Caller, reason string, o change.Options, e change.Edit, base *edit) (Written, error) {
+	res, err := s.changes.Submit(ctx, who, change.Request{Edit: e, Reason: reason, Options: o})
 	if err != nil {
 		return Written{}, err
 	}
-	base.out.Change = res.ID
+	base.out.Change, base.out.Status = res.ID, res.Status
+	if f := base.f; base.out.Name == "" { // nothing was written now
+		if base.out.Name = f.Name; f.head != nil {
+			base.out.ARN = f.arn()
+		}
+	}
 	return base.out, nil
+}
+
+// Subject is what protection rules are held against: the secret with the tags
+// that it has.
+func (e *edit) Subject() protect.Subject {
+	t := e.Target()
+	s := protect.Subject{Noun: t.Noun, Name: t.Name, Kind: change.KindOf(e.op)}
+	if e.f != nil && e.f.head != nil {
+		s.Tags = tagMap(e.f.head.Tags)
+	}
+	return s
 }
 
 // printed is a value with its fingerprints, taken once before the transaction.
@@ -118,6 +144,10 @@ func (e *edit) putVersion(tx *change.Tx, id string, p printed, labels []string) 
 	number := h.Last + 1
 	v := version{ID: id, Created: micros(tx.Now), State: Enabled, KMSKey: h.KMSKey, Size: p.Data.Len(), Binary: p.Binary,
 		Print: p.print, Keys: p.keys, Given: p.given, Change: tx.Change.ID, Author: e.who.ARN()}
+	if slices.Contains(labels, name.Current) {
+		v.Current = v.Created
+		tx.Produced(p.Data.Reveal())
+	}
 	var differ []string
 	if p.keys != nil {
 		var err error
@@ -151,6 +181,28 @@ func (e *edit) storeVersion(tx *change.Tx, number uint64, v version, p printed, 
 	}
 	e.out.VersionID, e.out.Number, e.out.Labels = v.ID, number, has
 	return record.Put(tx, versionKey(n, h.Suffix, number), v)
+}
+
+// becameCurrent notes that an existing version was made current.
+func (e *edit) becameCurrent(tx *change.Tx, base, number uint64, v version) error {
+	keys, err := e.differ(tx, base, v.Keys)
+	if err != nil {
+		return err
+	}
+	tx.Wrote(base, number, keys)
+	if v.Empty {
+		return nil
+	}
+	data, err := e.s.value(tx, e.f, number)
+	if err != nil {
+		return err
+	}
+	tx.Produced(data.Reveal())
+	if v.Current != 0 {
+		return nil
+	}
+	v.Current = micros(tx.Now)
+	return record.Put(tx, versionKey(e.f.Secret, e.f.head.Suffix, number), v)
 }
 
 // differ names the keys of a JSON object whose values are not those of the

@@ -37,15 +37,25 @@ type stream interface {
 	send(ctx context.Context, w http.ResponseWriter) error
 }
 
+// keepBuffer bounds the buffers that are used again.
+const keepBuffer = 1 << 17
+
 // answer encodes what an action returned.
-func (a *api) answer(ctx context.Context, w http.ResponseWriter, rt *route, v any) error {
+func (a *api) answer(ctx context.Context, w http.ResponseWriter, r *http.Request, rt *route, v any) error {
 	var b []byte
 	switch v := v.(type) {
 	case stream:
 		w.Header()["Content-Type"] = []string{rt.media}
 		return v.send(ctx, w)
 	case appender:
-		b = v.appendJSON(make([]byte, 0, 1024))
+		buf := a.buffers.Get().(*[]byte)
+		b = v.appendJSON((*buf)[:0])
+		defer func() {
+			if clear(b); cap(b) <= keepBuffer { // it may be a secret value
+				*buf = b
+			}
+			a.buffers.Put(buf)
+		}()
 	default:
 		var buf bytes.Buffer
 		enc := json.NewEncoder(&buf)
@@ -56,14 +66,21 @@ func (a *api) answer(ctx context.Context, w http.ResponseWriter, rt *route, v an
 		b = buf.Bytes()
 	}
 	h := w.Header()
+	if rt.tagged && unchanged(h, r, b) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
 	h["Content-Type"] = isJSON
 	h["Content-Length"] = []string{strconv.Itoa(len(b))}
 	_, _ = w.Write(b) // a client that is gone is no failure of the server
 	return nil
 }
 
-// valueAnswer is a version with its value. The tags say what appendJSON writes.
-type valueAnswer struct {
+// valueAnswer is a version with its value.
+type valueAnswer struct{ v secret.Value }
+
+// valueShape says what appendJSON of a valueAnswer writes.
+type valueShape struct {
 	ARN       string    `json:"arn"`
 	Name      string    `json:"name"`
 	Version   uint64    `json:"version"`
@@ -72,11 +89,9 @@ type valueAnswer struct {
 	Created   time.Time `json:"created"`
 	Value     string    `json:"value,omitempty"`
 	Binary    []byte    `json:"binary,omitempty"`
-
-	v secret.Value
 }
 
-func (a valueAnswer) appendJSON(b []byte) []byte {
+func (a *valueAnswer) appendJSON(b []byte) []byte {
 	v := &a.v
 	data := v.Data.Reveal()
 	if need := len(v.ARN) + len(v.Name) + len(data)*3/2 + 512; need > cap(b) {
@@ -99,17 +114,29 @@ func (a valueAnswer) appendJSON(b []byte) []byte {
 	}
 	b = append(b, `],"created":"`...)
 	b = v.Created.AppendFormat(b, time.RFC3339Nano)
-	if v.Binary || !utf8.Valid(data) {
-		b = append(b, `","binary":"`...)
+	b = append(b, '"')
+	return append(appendPayload(b, data, v.Binary), "}\n"...)
+}
+
+// appendPayload appends the member that holds a value: text, or bytes in base64.
+func appendPayload(b, data []byte, binary bool) []byte {
+	if binary || !utf8.Valid(data) {
+		b = append(b, `,"binary":"`...)
 		b = base64.StdEncoding.AppendEncode(b, data)
-		return append(b, "\"}\n"...)
+		return append(b, '"')
 	}
-	b = append(b, `","value":`...)
-	b = appendQuoted(b, data)
-	return append(b, "}\n"...)
+	return appendQuoted(append(b, `,"value":`...), data)
 }
 
 const hexDigits = "0123456789abcdef"
+
+// plain are the characters that stand for themselves in a JSON string.
+var plain = func() (t [256]bool) {
+	for c := range utf8.RuneSelf {
+		t[c] = c >= 0x20 && c != '"' && c != '\\'
+	}
+	return t
+}()
 
 // appendQuoted appends s as a JSON string: what RFC 8259 asks to be escaped is,
 // and so are the line separators that JavaScript once did not take. Bytes that
@@ -119,7 +146,7 @@ func appendQuoted(b, s []byte) []byte {
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' && c < utf8.RuneSelf {
+		if plain[c] {
 			i++
 			continue
 		}

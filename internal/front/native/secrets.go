@@ -3,6 +3,7 @@ package native
 import (
 	"context"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -82,21 +83,23 @@ type written struct {
 	VersionID string           `json:"version_id,omitempty"`
 	Labels    []string         `json:"labels,omitempty"`
 	Change    string           `json:"change,omitempty"`
+	Status    change.Status    `json:"status,omitempty"` // of the change
 	Replicas  []secret.Replica `json:"replicas,omitempty"`
 	Created   bool             `json:"created,omitempty"`
 }
 
 func viewWritten(w secret.Written, err error) (written, error) {
 	return written{ARN: w.ARN, Name: w.Name, Version: w.Number, VersionID: w.VersionID, Labels: w.Labels,
-		Change: w.Change, Replicas: w.Replicas}, err
+		Change: w.Change, Status: w.Status, Replicas: w.Replicas}, err
 }
 
 // deletedView is the answer to a deletion.
 type deletedView struct {
-	ARN    string    `json:"arn"`
-	Name   string    `json:"name"`
-	Purge  time.Time `json:"purge"`
-	Change string    `json:"change,omitempty"`
+	ARN    string        `json:"arn"`
+	Name   string        `json:"name"`
+	Purge  time.Time     `json:"purge"`
+	Change string        `json:"change,omitempty"`
+	Status change.Status `json:"status,omitempty"`
 }
 
 type replicaBody struct {
@@ -107,6 +110,7 @@ type replicaBody struct {
 type createBody struct {
 	Name string `json:"name"`
 	payload
+	options
 	VersionID   string            `json:"version_id"`
 	Description string            `json:"description"`
 	KMSKey      string            `json:"kms_key"`
@@ -121,6 +125,7 @@ type updateBody struct {
 	KMSKey      *string `json:"kms_key"`
 	Type        *string `json:"type"`
 	Reason      string  `json:"reason"`
+	options
 }
 
 type tagBody struct {
@@ -163,12 +168,33 @@ type changeView struct {
 	Status    string    `json:"status"`
 	Time      time.Time `json:"time"`
 	RequestID string    `json:"request_id,omitempty"`
+
+	Short      string    `json:"short,omitempty"`
+	Noun       string    `json:"noun"`
+	Kind       string    `json:"kind,omitempty"`
+	Rule       string    `json:"rule,omitempty"`
+	NotBefore  time.Time `json:"not_before,omitzero"`
+	Expires    time.Time `json:"expires,omitzero"`
+	Ended      time.Time `json:"ended,omitzero"`
+	EndedBy    string    `json:"ended_by,omitempty"`
+	Conflicts  []string  `json:"conflicts,omitempty"`
+	BreakGlass string    `json:"break_glass,omitempty"`
 }
 
 func viewChange(r change.Record) changeView {
 	return changeView{ID: r.ID, Region: r.Region, Name: r.Name, Operation: r.Operation, Author: r.Author, Front: r.Front,
 		Reason: r.Reason, Base: r.Base, Version: r.Version, Keys: r.Keys, Status: string(r.Status),
-		Time: time.UnixMicro(r.Time).UTC(), RequestID: r.RequestID}
+		Time: time.UnixMicro(r.Time).UTC(), RequestID: r.RequestID, Noun: r.Noun, Kind: r.Kind, Rule: r.Rule,
+		NotBefore: moment(r.NotBefore), Expires: moment(r.Expires), Ended: moment(r.Ended), EndedBy: r.EndedBy,
+		Conflicts: r.Conflicts, BreakGlass: r.BreakGlass}
+}
+
+// moment is a time out of microseconds; 0 is none.
+func moment(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
 }
 
 // views maps a slice.
@@ -193,8 +219,8 @@ func secretRows() []route {
 					return viewSecret(d), err
 				}
 			}),
-		row(route{method: "POST", path: "/secret", op: policy.CreateSecret, deadline: deadline}, createSecret),
-		row(route{method: "PATCH", path: "/secret", op: policy.UpdateSecret, deadline: deadline, params: []param{named}}, updateSecret),
+		row(route{method: "POST", path: "/secret", op: policy.CreateSecret, deadline: deadline, once: true}, createSecret),
+		row(route{method: "PATCH", path: "/secret", op: policy.UpdateSecret, deadline: deadline, once: true, params: []param{named}}, updateSecret),
 		row(route{method: "DELETE", path: "/secret", op: policy.DeleteSecret, deadline: deadline, params: []param{named,
 			{name: "window", kind: integer}, {name: "force", kind: boolean}, reason}}, deleteSecret),
 		row(route{method: "POST", path: "/secret/restore", op: policy.RestoreSecret, deadline: deadline, params: []param{named, reason}},
@@ -295,7 +321,7 @@ func listSecrets(a *api, c *call, _ *none) func(context.Context) (list[secretVie
 
 func createSecret(a *api, c *call, in *createBody) func(context.Context) (written, error) {
 	req := secret.CreateRequest{Name: in.Name, VersionID: in.VersionID, Value: in.input(c), Description: in.Description,
-		KMSKey: in.KMSKey, Type: in.Type, Tags: tagsOf(in.Tags), Reason: in.Reason}
+		KMSKey: in.KMSKey, Type: in.Type, Tags: tagsOf(in.Tags), Reason: in.Reason, Options: in.options.of(c)}
 	if req.VersionID == "" && req.Value != nil {
 		req.VersionID = httpx.NewID()
 	}
@@ -304,13 +330,14 @@ func createSecret(a *api, c *call, in *createBody) func(context.Context) (writte
 	}
 	return func(ctx context.Context) (written, error) {
 		out, err := viewWritten(a.Secrets.Create(ctx, c.who, req))
-		out.Created = out.Change != ""
+		out.Created = out.Change != "" && out.Status == change.Applied
 		return out, err
 	}
 }
 
 func updateSecret(a *api, c *call, in *updateBody) func(context.Context) (written, error) {
-	req := secret.UpdateRequest{ID: c.secret(), Description: in.Description, KMSKey: in.KMSKey, Type: in.Type, Reason: in.Reason}
+	req := secret.UpdateRequest{ID: c.secret(), Description: in.Description, KMSKey: in.KMSKey, Type: in.Type, Reason: in.Reason,
+		Options: in.options.of(c)}
 	if in.Description == nil && in.KMSKey == nil && in.Type == nil {
 		c.fail("description", "nothing is given to change")
 	}
@@ -324,12 +351,13 @@ func deleteSecret(a *api, c *call, _ *none) func(context.Context) (deletedView, 
 		Force: c.bool("force"), Reason: c.string("reason")}
 	return func(ctx context.Context) (deletedView, error) {
 		out, err := a.Secrets.Delete(ctx, c.who, req)
-		return deletedView{ARN: out.ARN, Name: out.Name, Purge: out.When.UTC(), Change: out.Change}, err
+		return deletedView{ARN: out.ARN, Name: out.Name, Purge: out.When.UTC(), Change: out.Change, Status: out.Status}, err
 	}
 }
 
 type putBody struct {
 	payload
+	options
 	Base      *uint64  `json:"base"`
 	Labels    []string `json:"labels"`
 	VersionID string   `json:"version_id"`
@@ -345,17 +373,19 @@ type labelBody struct {
 }
 
 func versionRows() []route {
+	value := row(route{method: "GET", path: "/secret/value", op: policy.ReadValue, deadline: brief, params: []param{named,
+		{name: "version", kind: integer}, {name: "version_id", kind: text}, {name: "label", kind: text}}},
+		func(a *api, c *call, _ *none) func(context.Context) (*valueAnswer, error) {
+			req := secret.ReadRequest{ID: c.secret(), VersionID: c.string("version_id"), Number: c.number("version"), Label: c.string("label")}
+			return func(ctx context.Context) (*valueAnswer, error) {
+				v, err := a.Secrets.ReadValue(ctx, c.who, req)
+				return &valueAnswer{v}, err
+			}
+		})
+	value.out = reflect.TypeFor[valueShape]()
 	return []route{
-		row(route{method: "GET", path: "/secret/value", op: policy.ReadValue, deadline: deadline, params: []param{named,
-			{name: "version", kind: integer}, {name: "version_id", kind: text}, {name: "label", kind: text}}},
-			func(a *api, c *call, _ *none) func(context.Context) (valueAnswer, error) {
-				req := secret.ReadRequest{ID: c.secret(), VersionID: c.string("version_id"), Number: c.number("version"), Label: c.string("label")}
-				return func(ctx context.Context) (valueAnswer, error) {
-					v, err := a.Secrets.ReadValue(ctx, c.who, req)
-					return valueAnswer{v: v}, err
-				}
-			}),
-		row(route{method: "PUT", path: "/secret/value", op: policy.PutValue, deadline: deadline, params: []param{named}}, putValue),
+		value,
+		row(route{method: "PUT", path: "/secret/value", op: policy.PutValue, deadline: deadline, once: true, based: true, params: []param{named}}, putValue),
 		row(route{method: "GET", path: "/secret/versions", op: policy.ListVersions, deadline: deadline, params: []param{named,
 			{name: "all", kind: boolean}, limit, page}},
 			func(a *api, c *call, _ *none) func(context.Context) (list[secret.VersionInfo], error) {
@@ -377,7 +407,13 @@ func versionRows() []route {
 }
 
 func putValue(a *api, c *call, in *putBody) func(context.Context) (written, error) {
-	req := secret.PutRequest{ID: c.secret(), VersionID: in.VersionID, Labels: in.Labels, Base: in.Base, Reason: in.Reason}
+	req := secret.PutRequest{ID: c.secret(), VersionID: in.VersionID, Labels: in.Labels, Base: in.Base, Reason: in.Reason, Options: in.options.of(c)}
+	if c.base != nil {
+		if in.Base != nil && *in.Base != *c.base {
+			c.fail("base", "the base is another than that of If-Match")
+		}
+		req.Base = c.base
+	}
 	value := in.input(c)
 	if value == nil {
 		c.fail("value", "a value is required: text in value, or bytes in binary")
@@ -390,7 +426,7 @@ func putValue(a *api, c *call, in *putBody) func(context.Context) (written, erro
 	if req.VersionID == "" {
 		req.VersionID = httpx.NewID()
 	}
-	mayCreate := in.Create && !req.ID.IsARN && (in.Base == nil || *in.Base == 0)
+	mayCreate := in.Create && !req.ID.IsARN && (req.Base == nil || *req.Base == 0)
 	return func(ctx context.Context) (written, error) {
 		out, err := a.Secrets.PutValue(ctx, c.who, req)
 		if e := errs.As(err); mayCreate && e != nil && e.Kind == errs.NotFound && e.Code == secret.CodeSecret {
@@ -403,12 +439,13 @@ func putValue(a *api, c *call, in *putBody) func(context.Context) (written, erro
 // createByPut makes the secret that a put did not find. When somebody else was
 // faster, the put is tried again.
 func createByPut(ctx context.Context, a *api, c *call, req secret.PutRequest) (written, error) {
-	out, err := a.Secrets.Create(ctx, c.who, secret.CreateRequest{Name: req.ID.Name, VersionID: req.VersionID, Value: &req.Value, Reason: req.Reason})
+	out, err := a.Secrets.Create(ctx, c.who, secret.CreateRequest{Name: req.ID.Name, VersionID: req.VersionID, Value: &req.Value,
+		Reason: req.Reason, Options: req.Options})
 	if errs.Is(err, errs.Exists) {
 		return viewWritten(a.Secrets.PutValue(ctx, c.who, req))
 	}
 	w, err := viewWritten(out, err)
-	w.Created = w.Change != ""
+	w.Created = w.Change != "" && w.Status == change.Applied
 	return w, err
 }
 

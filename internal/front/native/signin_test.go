@@ -67,6 +67,7 @@ func (s *server) signInCalls(t *testing.T, d doc, covered map[string]bool) {
 		t.Errorf("without a second factor: %d %s", w.Code, w.Body)
 	}
 	codes := call(me, "POST", "/totp/confirm", `{"code":"`+code+`"}`)["recovery_codes"].([]any)
+	s.emergencyCalls(me, call)
 	call(me, "DELETE", "/totp", `{"code":"`+codes[0].(string)+`"}`)
 	call(me, "DELETE", "/sessions", "")
 	call(me, "POST", "/logout", "")
@@ -75,6 +76,20 @@ func (s *server) signInCalls(t *testing.T, d doc, covered map[string]bool) {
 	}
 	call(s.admin, "PUT", "/sign-in/settings", `{"mfa_required":false}`)
 	s.identityCalls(t, d, call)
+}
+
+// emergencyCalls breaks the glass in sue's session, which has shown a second
+// factor, and has somebody else close it.
+func (s *server) emergencyCalls(me string, call func(token, method, path, body string) map[string]any) {
+	call(s.admin, "POST", "/groups", `{"name":"fire"}`)
+	call(s.admin, "PUT", "/groups/fire/members/sue", "")
+	call(s.admin, "PUT", "/policies/AdministratorAccess/attachments", `{"user":"sue"}`)
+	call(s.admin, "POST", "/protection", `{"set":{"name":"fire","match":["burning"],"approvals":[{"count":1}],"break_glass":"fire"}}`)
+	id := call(me, "POST", "/break-glass", `{"reason":"the house is on fire","minutes":5}`)["id"].(string)
+	call(me, "POST", "/secret/patch?name=burning", `{"set":{"k":"v"}}`)
+	call(s.admin, "GET", "/break-glass?all=true", "")
+	call(s.admin, "GET", "/break-glass/"+id, "")
+	call(s.admin, "POST", "/break-glass/"+id+"/close", `{"comment":"fine"}`)
 }
 
 // identityCalls signs in at an issuer that answers as if everybody had.

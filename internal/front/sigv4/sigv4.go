@@ -245,7 +245,9 @@ func listed(list, name string) bool {
 // names everything that is wrong with it in one message.
 func (v *Verifier) checkScope(req *Request, call Call) error {
 	var wrong []string
-	if !slices.Contains(v.regions, req.Region) {
+	if i := slices.Index(v.regions, req.Region); i >= 0 {
+		req.Region = v.regions[i] // the same text, without the header that it is a part of
+	} else {
 		wrong = append(wrong, "Credential should be scoped to a valid region.")
 	}
 	if !slices.Contains(call.Services, req.Service) {

@@ -20,6 +20,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"sync"
 	"sync/atomic"
 
 	"countersign/internal/kv"
@@ -47,6 +48,7 @@ type DB struct {
 	inner   kv.DB
 	cipher  Cipher
 	account atomic.Pointer[string] // the one seen last, to save making it again
+	scratch sync.Pool              // *[]byte, for associated data
 }
 
 var _ kv.DB = (*DB)(nil)
@@ -125,7 +127,6 @@ func (d *DB) of(key []byte) (string, error) {
 type reader struct {
 	db    *DB
 	inner kv.Reader
-	space [192]byte // for associated data
 }
 
 func (r *reader) Get(key []byte) ([]byte, error) {
@@ -153,9 +154,14 @@ func (r *reader) Scan(x kv.Range) iter.Seq2[kv.Pair, error] {
 	}
 }
 
-// aad is the version and the whole key.
-func (r *reader) aad(key []byte) []byte {
-	return append(append(r.space[:0], version), key...)
+// aad is the version and the whole key, in memory to give back.
+func (d *DB) aad(key []byte) *[]byte {
+	b, _ := d.scratch.Get().(*[]byte)
+	if b == nil {
+		b = new([]byte)
+	}
+	*b = append(append((*b)[:0], version), key...)
+	return b
 }
 
 func (r *reader) open(key, stored []byte) ([]byte, error) {
@@ -170,7 +176,9 @@ func (r *reader) open(key, stored []byte) ([]byte, error) {
 	case stored[0] != version:
 		return nil, fmt.Errorf("%w: value of %q has the unknown version %d", kv.ErrCorrupt, key, stored[0])
 	}
-	v, err := r.db.cipher.Open(make([]byte, 0, len(stored)), stored[1:], r.aad(key), account)
+	aad := r.db.aad(key)
+	v, err := r.db.cipher.Open(make([]byte, 0, len(stored)), stored[1:], *aad, account)
+	r.db.scratch.Put(aad)
 	if err != nil {
 		return nil, fmt.Errorf("%w: opening the value of %q: %w", kv.ErrCorrupt, key, err)
 	}
@@ -202,7 +210,9 @@ func (t *txn) Put(key, value []byte) error {
 	if account == Plain {
 		return t.inner.Put(key, value)
 	}
-	t.sealed, err = t.db.cipher.Seal(append(t.sealed[:0], version), value, t.aad(key), account)
+	aad := t.db.aad(key)
+	t.sealed, err = t.db.cipher.Seal(append(t.sealed[:0], version), value, *aad, account)
+	t.db.scratch.Put(aad)
 	if err != nil {
 		return fmt.Errorf("sealing the value of %q: %w", key, err)
 	}

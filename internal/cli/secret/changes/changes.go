@@ -54,7 +54,7 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	items, more, err := env.All(o.Limit, func(limit int, page string) (client.Page[client.Change], error) {
-		return c.ListChanges(ctx, o.Name, limit, page)
+		return c.SecretChanges(ctx, o.Name, limit, page)
 	})
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"countersign/internal/caller"
+	"countersign/internal/core/change"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/secret"
 	"countersign/internal/errs"
@@ -112,6 +113,8 @@ func invalid(said aws.Said, e *errs.Error) aws.Fault {
 // precondition maps what the state of the secret does not allow.
 func precondition(said aws.Said, e *errs.Error) aws.Fault {
 	switch e.Code {
+	case change.CodeAwaits:
+		return aws.Fault{Status: http.StatusBadRequest, Type: "AccessDeniedException", Message: aws.Sentence(e.Msg)}
 	case secret.CodeMismatch:
 		return aws.Refusal(invalidRequest, "You provided a VersionStage that is not associated to the provided VersionId.")
 	case secret.CodeDeleted:

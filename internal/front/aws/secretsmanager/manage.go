@@ -25,7 +25,7 @@ func (f *front) getResourcePolicy(ctx context.Context, c *aws.Call, in *secretIn
 
 func (f *front) deleteResourcePolicy(ctx context.Context, c *aws.Call, in *secretInput) error {
 	out, err := f.secrets.DeleteResourcePolicy(ctx, c.Who, in.id, "")
-	if err != nil {
+	if err := applied(out.Change, out.Status, err); err != nil {
 		return err
 	}
 	writeNamedOnly(&c.Out, out)
@@ -61,7 +61,7 @@ func (in *resourcePolicyInput) checkPolicy(c *aws.Checks) {
 
 func (f *front) putResourcePolicy(ctx context.Context, c *aws.Call, in *resourcePolicyInput) error {
 	out, err := f.secrets.PutResourcePolicy(ctx, c.Who, in.id, in.ResourcePolicy.Value, in.BlockPublicPolicy.Value, "")
-	if err != nil {
+	if err := applied(out.Change, out.Status, err); err != nil {
 		return err
 	}
 	writeNamedOnly(&c.Out, out)
@@ -219,7 +219,7 @@ func (f *front) rotateSecret(ctx context.Context, c *aws.Call, in *rotateSecretI
 		Function: in.RotationLambdaARN.Value, Days: rules.AutomaticallyAfterDays.Value, Schedule: rules.ScheduleExpression.Value,
 		Window: rules.Duration.Value, Later: in.RotateImmediately.Set && !in.RotateImmediately.Value,
 		External: external, Role: in.ExternalSecretRotationRoleArn.Value})
-	if err != nil {
+	if err := applied(out.Change, out.Status, err); err != nil {
 		return err
 	}
 	writeNamed(&c.Out, out)
@@ -228,7 +228,7 @@ func (f *front) rotateSecret(ctx context.Context, c *aws.Call, in *rotateSecretI
 
 func (f *front) cancelRotateSecret(ctx context.Context, c *aws.Call, in *secretInput) error {
 	out, err := f.secrets.CancelRotation(ctx, c.Who, in.id, "")
-	if err != nil {
+	if err := applied(out.Change, out.Status, err); err != nil {
 		return err
 	}
 	writeNamed(&c.Out, out)
@@ -260,7 +260,7 @@ func (in *replicateInput) check(c *aws.Checks) {
 
 func (f *front) replicateSecretToRegions(ctx context.Context, c *aws.Call, in *replicateInput) error {
 	out, err := f.secrets.Replicate(ctx, c.Who, in.id, replicasOf(in.AddReplicaRegions), in.ForceOverwriteReplicaSecret.Value, "")
-	if err != nil {
+	if err := applied(out.Change, out.Status, err); err != nil {
 		return err
 	}
 	writeReplicated(&c.Out, out)
@@ -298,7 +298,7 @@ func (in *removeRegionsInput) check(c *aws.Checks) {
 
 func (f *front) removeRegionsFromReplication(ctx context.Context, c *aws.Call, in *removeRegionsInput) error {
 	out, err := f.secrets.RemoveReplicas(ctx, c.Who, in.id, textsOf(in.RemoveReplicaRegions), "")
-	if err != nil {
+	if err := applied(out.Change, out.Status, err); err != nil {
 		return err
 	}
 	writeReplicated(&c.Out, out)
@@ -307,7 +307,7 @@ func (f *front) removeRegionsFromReplication(ctx context.Context, c *aws.Call, i
 
 func (f *front) stopReplicationToReplica(ctx context.Context, c *aws.Call, in *secretInput) error {
 	out, err := f.secrets.Promote(ctx, c.Who, in.id, "")
-	if err != nil {
+	if err := applied(out.Change, out.Status, err); err != nil {
 		return err
 	}
 	c.Out.Open('{')

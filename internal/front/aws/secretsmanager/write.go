@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"strings"
 
+	"countersign/internal/core/change"
 	"countersign/internal/core/secret"
 	"countersign/internal/front/aws"
 	"countersign/internal/name"
@@ -70,7 +71,7 @@ func (f *front) createSecret(ctx context.Context, c *aws.Call, in *createSecretI
 		Name: in.Name.Value, VersionID: in.ClientRequestToken.Value, Value: in.value(),
 		Description: in.Description.Value, KMSKey: in.KmsKeyId.Value, Type: in.Type.Value, Tags: tagsOf(in.Tags),
 		Replicas: replicasOf(in.AddReplicaRegions), ForceReplicas: in.ForceOverwriteReplicaSecret.Value})
-	if err != nil {
+	if err := applied(out.Change, out.Status, err); err != nil {
 		return err
 	}
 	w := &c.Out
@@ -197,11 +198,23 @@ func (in *updateSecretInput) said() aws.Said {
 func (f *front) updateSecret(ctx context.Context, c *aws.Call, in *updateSecretInput) error {
 	out, err := f.secrets.Update(ctx, c.Who, secret.UpdateRequest{ID: in.id, VersionID: in.ClientRequestToken.Value, Value: in.value(),
 		Description: optional(in.Description), KMSKey: optional(in.KmsKeyId), Type: optional(in.Type)})
+	if in.value() == nil { // a value that waits has a version to tell of
+		err = applied(out.Change, out.Status, err)
+	}
 	if err != nil {
 		return err
 	}
 	writeNamed(&c.Out, out)
 	return nil
+}
+
+// applied turns a write that became a proposal into a refusal: the answer of the
+// operation could not tell that it has not been done.
+func applied(id string, status change.Status, err error) error {
+	if err != nil {
+		return err
+	}
+	return change.Awaits(id, status)
 }
 
 // writeNamed appends the usual answer: which secret, and the version if there
@@ -256,7 +269,7 @@ func (in *updateVersionStageInput) said() aws.Said {
 func (f *front) updateSecretVersionStage(ctx context.Context, c *aws.Call, in *updateVersionStageInput) error {
 	out, err := f.secrets.MoveLabel(ctx, c.Who, secret.LabelRequest{ID: in.id, Label: in.VersionStage.Value,
 		From: in.RemoveFromVersionId.Value, To: in.MoveToVersionId.Value, Infer: f.lenient})
-	if err != nil {
+	if err := applied(out.Change, out.Status, err); err != nil {
 		return err
 	}
 	writeNamedOnly(&c.Out, out)
@@ -294,7 +307,7 @@ func (in *deleteSecretInput) check(c *aws.Checks) {
 func (f *front) deleteSecret(ctx context.Context, c *aws.Call, in *deleteSecretInput) error {
 	out, err := f.secrets.Delete(ctx, c.Who, secret.DeleteRequest{ID: in.id, Window: int(in.RecoveryWindowInDays.Value),
 		Force: in.ForceDeleteWithoutRecovery.Value})
-	if err != nil {
+	if err := applied(out.Change, out.Status, err); err != nil {
 		return err
 	}
 	w := &c.Out
@@ -317,7 +330,7 @@ func madeUp(arn string) string {
 
 func (f *front) restoreSecret(ctx context.Context, c *aws.Call, in *secretInput) error {
 	out, err := f.secrets.Restore(ctx, c.Who, in.id, "")
-	if err != nil {
+	if err := applied(out.Change, out.Status, err); err != nil {
 		return err
 	}
 	writeNamedOnly(&c.Out, out)
@@ -345,8 +358,8 @@ func (in *tagResourceInput) check(c *aws.Checks) {
 
 // tagResource answers without a body, as AWS does.
 func (f *front) tagResource(ctx context.Context, c *aws.Call, in *tagResourceInput) error {
-	_, err := f.secrets.Tag(ctx, c.Who, in.id, tagsOf(in.Tags), "")
-	return err
+	out, err := f.secrets.Tag(ctx, c.Who, in.id, tagsOf(in.Tags), "")
+	return applied(out.Change, out.Status, err)
 }
 
 type untagResourceInput struct {
@@ -369,6 +382,6 @@ func (in *untagResourceInput) check(c *aws.Checks) {
 }
 
 func (f *front) untagResource(ctx context.Context, c *aws.Call, in *untagResourceInput) error {
-	_, err := f.secrets.Untag(ctx, c.Who, in.id, textsOf(in.TagKeys), "")
-	return err
+	out, err := f.secrets.Untag(ctx, c.Who, in.id, textsOf(in.TagKeys), "")
+	return applied(out.Change, out.Status, err)
 }

@@ -1,0 +1,35 @@
+package authn
+
+import (
+	"countersign/internal/caller"
+	"countersign/internal/core/record"
+	"countersign/internal/kv"
+)
+
+// Subject returns a principal as it stands in r, without the circumstances of a
+// request; nil when there is none, or it is disabled. It asks nobody.
+func (s *Service) Subject(r kv.Reader, acct, n string) (*caller.Caller, error) {
+	p, ok, err := record.Get[principal](r, principalKey(acct, n))
+	if err != nil || !ok || p.Disabled {
+		return nil, err
+	}
+	return &caller.Caller{Account: acct, Kind: p.Kind, Name: n, Groups: p.Groups, Tags: p.Tags}, nil
+}
+
+// Members lists the names in a group, sorted. It asks nobody.
+func (s *Service) Members(r kv.Reader, acct, g string) (names []string, err error) {
+	for p, err := range r.Scan(kv.Prefix(kv.K(acct, "member", g))) {
+		if err != nil {
+			return nil, err
+		}
+		strs, _, err := kv.Key(p.Key).Parts("ssss")
+		if err != nil {
+			return nil, err
+		}
+		names = append(names, strs[3])
+	}
+	return names, nil
+}
+
+// SSHKeys are the public keys registered for a user.
+func (s *Service) SSHKeys(r kv.Reader, acct, n string) ([]string, error) { return nil, nil }

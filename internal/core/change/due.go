@@ -1,0 +1,249 @@
+package change
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"countersign/internal/caller"
+	"countersign/internal/core/audit"
+	"countersign/internal/core/policy"
+	"countersign/internal/core/protect"
+	"countersign/internal/core/record"
+	"countersign/internal/errs"
+	"countersign/internal/kv"
+)
+
+// Kinds of entries in the due index of changes.
+const (
+	dueExpire = "expire" // the change expires
+	dueApply  = "apply"  // its time has come
+	dueRemind = "remind" // it still waits for votes
+	dueForget = "forget" // the key of a request: name, NUL, key
+)
+
+// Timing of the job over the due index.
+const (
+	dueEvery    = 5 * time.Second
+	remindEvery = 24 * time.Hour
+)
+
+func dueKey(at time.Time, account, kind, what string) kv.Key {
+	return kv.K("sys", "change-due").Num(uint64(max(0, at.UnixMicro()))).Str(account, kind, what)
+}
+
+func putDue(tx kv.Txn, at time.Time, account, kind, what string) error {
+	return tx.Put(dueKey(at, account, kind, what), []byte{1})
+}
+
+func (s *Service) wake() {
+	select {
+	case s.woken <- struct{}{}:
+	default:
+	}
+}
+
+// Run lets changes take effect when their time has come, expires those that
+// nobody decided, and reminds of those that wait, until ctx ends. It resumes
+// wherever it was stopped: an entry goes in the transaction that carries it out.
+func (s *Service) Run(ctx context.Context) {
+	tick := time.NewTicker(dueEvery)
+	defer tick.Stop()
+	for {
+		if err := s.Due(ctx); err != nil && ctx.Err() == nil {
+			s.logger.Error("carrying out what is due of changes", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-s.woken:
+		}
+	}
+}
+
+// dueEntry is one entry of the index.
+type dueEntry struct {
+	key                 kv.Key
+	at                  time.Time
+	account, kind, what string
+}
+
+// Due carries out every entry whose time has come. One that fails does not keep
+// the rest from it; the first of the errors is returned, and it is tried again.
+func (s *Service) Due(ctx context.Context) (first error) {
+	from := kv.K("sys", "change-due")
+	for {
+		next, err := s.nextDue(ctx, from)
+		if err != nil || next == nil {
+			if first == nil {
+				first = err
+			}
+			return first
+		}
+		from = append(next.key, 0)
+		if err := s.carryOut(ctx, next); err != nil {
+			if ctx.Err() != nil || errs.Is(err, errs.Unavailable) {
+				return err
+			}
+			if first == nil {
+				first = err
+			}
+		}
+	}
+}
+
+func (s *Service) nextDue(ctx context.Context, from kv.Key) (next *dueEntry, err error) {
+	end := kv.K("sys", "change-due").Num(uint64(time.Now().UnixMicro()) + 1)
+	err = s.gate.DB.View(ctx, func(r kv.Reader) error {
+		next = nil
+		for p, err := range r.Scan(kv.Range{Start: from, End: end}) {
+			if err != nil {
+				return err
+			}
+			strs, nums, err := kv.Key(p.Key).Parts("ssnsss")
+			if err != nil {
+				return err
+			}
+			next = &dueEntry{key: append(kv.Key{}, p.Key...), at: time.UnixMicro(int64(nums[0])), account: strs[2], kind: strs[3], what: strs[4]}
+			return nil
+		}
+		return nil
+	})
+	return next, err
+}
+
+// carryOut does what one entry says and removes it.
+func (s *Service) carryOut(ctx context.Context, d *dueEntry) error {
+	now := time.Now()
+	who := caller.ForSystem(d.account, "review", audit.NewID(now), now)
+	if d.kind == dueForget {
+		_, err := s.gate.DB.Update(ctx, func(tx kv.Txn) error {
+			name, key, _ := strings.Cut(d.what, "\x00")
+			k := repeatKey(d.account, name, key)
+			old, err := record.Find[repeated](tx, k)
+			if err != nil {
+				return err
+			}
+			if old != nil && old.Time <= now.Add(-repeatFor).UnixMicro() {
+				if err := tx.Delete(k); err != nil {
+					return err
+				}
+			}
+			return tx.Delete(d.key)
+		})
+		return err
+	}
+	if quiet, err := s.unneeded(ctx, d); quiet || err != nil {
+		return err
+	}
+	op := map[string]policy.Op{dueExpire: policy.WithdrawChange, dueApply: policy.ReviewChange, dueRemind: policy.CommentChange}[d.kind]
+	return s.act(ctx, who, op, d.what, func(tx *Tx, e *entry) error {
+		if err := tx.Delete(d.key); err != nil {
+			return err
+		}
+		if e.prop == nil || !e.rec.Status.Open() {
+			return nil
+		}
+		switch d.kind {
+		case dueExpire:
+			return s.expire(tx, e)
+		case dueApply:
+			return s.applyDue(tx, e)
+		}
+		return s.remind(tx, e)
+	})
+}
+
+// unneeded removes an entry whose change was decided, without a record.
+func (s *Service) unneeded(ctx context.Context, d *dueEntry) (done bool, err error) {
+	_, err = s.gate.DB.Update(ctx, func(tx kv.Txn) error {
+		e, err := find(tx, d.account, d.what)
+		done = err == nil && (e == nil || e.prop == nil || !e.rec.Status.Open())
+		if !done {
+			return err
+		}
+		return tx.Delete(d.key)
+	})
+	return done, err
+}
+
+func (s *Service) expire(tx *Tx, e *entry) error {
+	if e.rec.Status == Approved && e.rec.NotBefore > tx.Now.UnixMicro() {
+		return putDue(tx, time.UnixMicro(e.rec.NotBefore).Add(time.Hour), e.target.Account, dueExpire, e.rec.ID)
+	}
+	ev, err := s.evaluate(tx, e, tx.Now)
+	if err != nil {
+		return err
+	}
+	return s.end(tx, e, ev, Expired, "")
+}
+
+// applyDue lets an approved change take effect, if it still has its votes.
+func (s *Service) applyDue(tx *Tx, e *entry) error {
+	if e.rec.Status != Approved {
+		return nil
+	}
+	ev, err := s.evaluate(tx, e, tx.Now)
+	if err != nil {
+		return err
+	}
+	back := func(to Status) error { // votes are void, or it cannot be merged
+		e.rec.Status, e.rec.Conflicts = to, ev.conflictKeys()
+		tx.notify("change."+string(to), e.target, e.rec, "its votes no longer count")
+		return putDue(tx, tx.Now.Add(remindEvery), e.target.Account, dueRemind, e.rec.ID)
+	}
+	if ev.conflict != nil {
+		return back(Conflicted)
+	}
+	standing, err := s.stand(tx, e, ev)
+	if err != nil {
+		return err
+	}
+	for _, st := range standing {
+		if !st.Met() || ev.author == nil {
+			return back(Pending)
+		}
+	}
+	at, err := effective(ev.rules, e.rec, tx.Now)
+	if err != nil {
+		return err
+	}
+	if at.After(tx.Now) {
+		return putDue(tx, at, e.target.Account, dueApply, e.rec.ID)
+	}
+	return s.apply(tx, e, ev, standing)
+}
+
+func (s *Service) remind(tx *Tx, e *entry) error {
+	if e.rec.Status == Approved {
+		return nil
+	}
+	if e.rec.Status != Draft {
+		tx.notify("change.reminder", e.target, e.rec, "")
+	}
+	return putDue(tx, tx.Now.Add(remindEvery), e.target.Account, dueRemind, e.rec.ID)
+}
+
+// effective is when an approved change may take effect: not before its time, and
+// within the hours of every rule.
+func effective(rules []protect.Rule, rec *Record, now time.Time) (time.Time, error) {
+	at := now
+	if t := time.UnixMicro(rec.NotBefore); rec.NotBefore != 0 && t.After(at) {
+		at = t
+	}
+	for range len(rules) + 1 { // until all agree
+		before := at
+		for i := range rules {
+			next, err := nextWithin(rules[i].Hours, at)
+			if err != nil {
+				return time.Time{}, err
+			}
+			at = next
+		}
+		if at.Equal(before) {
+			return at, nil
+		}
+	}
+	return at, nil
+}
