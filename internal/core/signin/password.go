@@ -33,8 +33,9 @@ type Params struct {
 var DefaultParams = Params{Memory: 19 << 10, Time: 2, Threads: 1}
 
 // collectFrom is the memory of a hash, in KiB, from which on it is collected at
-// once. The server lets its heap grow ninefold between collections, which is
-// right for small requests, and would be most of a GiB after a few passwords.
+// once. The server lets its heap grow several times over between collections,
+// which is right for small requests, and would be hundreds of MiB after a few
+// passwords.
 const collectFrom = 8 << 10
 
 const (

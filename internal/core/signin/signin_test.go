@@ -121,6 +121,9 @@ func TestSignIn(t *testing.T) {
 	var ops []string
 	for _, r := range recs {
 		if r.Operation == "Login" || r.Operation == "AcceptInvitation" || r.Operation == "Logout" {
+			if r.Operation == "Logout" && r.Principal.KeyID != tk.Session {
+				t.Errorf("the session is not in the record: %+v", r)
+			}
 			ops = append(ops, r.Operation+" "+r.Principal.Name+" "+r.Principal.Proof+" "+string(r.Outcome))
 		}
 	}
