@@ -18,27 +18,37 @@ type connection struct {
 	cfg     *client.Config // of the flags and the environment
 	getenv  func(string) string
 	changed func(flag string) bool
+	kept    *files // once they were read
+}
+
+// files are what the project and the user configured.
+type files struct {
+	store  settings.Store
+	placed bool // store has a place
+	global settings.Global
+	local  settings.Local
 }
 
 // connect makes a client with the token of the flags or the environment, or
 // else with the session of the server in force.
-func (c connection) connect() (*client.Client, error) {
+func (c *connection) connect() (*client.Client, error) {
 	cfg, err := c.config()
 	if err != nil {
 		return nil, err
 	}
-	if cfg.Token.Len() > 0 || cfg.TokenFile != "" {
+	token := cfg.Token.Len() > 0 || cfg.TokenFile != ""
+	if token && cfg.Address != "" { // nothing is left to find out
 		return client.New(cfg)
 	}
 	in, session, err := c.stored(cfg)
-	if err != nil || session == nil {
+	if err != nil || session == nil || token {
 		return in.Client, err
 	}
 	return in.Client.As(held.New(in.Store, *session, in.Client, c.env.Time)), nil
 }
 
 // signIn makes a client that asks as nobody.
-func (c connection) signIn() (env.SignIn, error) {
+func (c *connection) signIn() (env.SignIn, error) {
 	cfg, err := c.config()
 	if err != nil {
 		return env.SignIn{}, err
@@ -49,7 +59,7 @@ func (c connection) signIn() (env.SignIn, error) {
 }
 
 // config is what the flags and the environment say.
-func (c connection) config() (client.Config, error) {
+func (c *connection) config() (client.Config, error) {
 	cfg := *c.cfg
 	if c.changed("token-file") {
 		cfg.Token = sensitive.Bytes{} // what the command line says wins over the environment
@@ -60,29 +70,76 @@ func (c connection) config() (client.Config, error) {
 	return cfg, nil
 }
 
-// stored adds what the user's configuration says, and finds the session of the
-// server that it then is.
-func (c connection) stored(cfg client.Config) (env.SignIn, *settings.Session, error) {
+// read reads what the project and the user configured, once: warnings are not
+// repeated.
+func (c *connection) read() (*files, error) {
+	if c.kept != nil {
+		return c.kept, nil
+	}
+	home := cmp.Or(c.getenv("HOME"), c.getenv("USERPROFILE"))
+	f := &files{}
+	var err error
+	if f.store, err = settings.Locate(c.getenv, home); err == nil { // no place for a configuration: there is none
+		var warning string
+		if f.global, warning, err = f.store.Load(); err != nil {
+			return nil, err
+		}
+		f.placed = true
+		c.warn(warning)
+	}
+	var warnings []string
+	f.local, warnings, err = settings.FindLocal(".", home)
+	c.warn(warnings...)
+	if err != nil {
+		return nil, err
+	}
+	c.kept = f
+	return f, nil
+}
+
+func (c *connection) warn(warnings ...string) {
+	for _, w := range warnings {
+		if w != "" {
+			c.env.Streams.Notef("warning: %s", w)
+		}
+	}
+}
+
+// settings are those in force for a command with these flags of its own.
+func (c *connection) settings(of settings.Flags) (settings.Resolved, error) {
+	f, err := c.read()
+	if err != nil {
+		return settings.Resolved{}, err
+	}
+	for _, g := range []struct {
+		flag     string
+		from, to *string
+	}{{"address", &c.cfg.Address, &of.Address}, {"ca-file", &c.cfg.CAFile, &of.CAFile}, {"region", &c.cfg.Region, &of.Region}} {
+		if c.changed(g.flag) {
+			*g.to = *g.from
+		}
+	}
+	return settings.Resolve(settings.Inputs{Flags: of, Getenv: c.getenv, Local: f.local, Global: f.global})
+}
+
+// stored adds what the project's and the user's configuration say, and finds
+// the session of the server that it then is.
+func (c *connection) stored(cfg client.Config) (env.SignIn, *settings.Session, error) {
 	in := env.SignIn{}
-	store, err := settings.Locate(c.getenv, cmp.Or(c.getenv("HOME"), c.getenv("USERPROFILE")))
-	if err != nil { // no place for a configuration: there is none
+	f, err := c.read()
+	if err != nil {
+		return in, nil, err
+	}
+	if !f.placed && f.local.Path == "" {
 		in.Client, err = client.New(cfg)
 		return in, nil, err
 	}
-	var warning string
-	if in.Global, warning, err = store.Load(); err != nil {
-		return in, nil, err
-	}
-	if warning != "" {
-		c.env.Streams.Notef("warning: %s", warning)
-	}
-	r, err := settings.Resolve(settings.Inputs{Getenv: c.getenv, Global: in.Global,
-		Flags: settings.Flags{Address: cfg.Address, CAFile: cfg.CAFile, Region: cfg.Region}})
+	r, err := c.settings(settings.Flags{})
 	if err != nil {
 		return in, nil, err
 	}
 	cfg.Address, cfg.CAFile, cfg.Region = r.Address.Value, r.CAFile.Value, r.Region.Value
-	in.Store = store
+	in.Store, in.Global = f.store, f.global
 	if in.Client, err = client.New(cfg); err != nil {
 		return in, nil, err
 	}

@@ -29,6 +29,16 @@ import (
 	auditquery "countersign/internal/cli/audit/query"
 	audittail "countersign/internal/cli/audit/tail"
 	auditverify "countersign/internal/cli/audit/verify"
+	"countersign/internal/cli/change/approve"
+	"countersign/internal/cli/change/comment"
+	"countersign/internal/cli/change/history"
+	"countersign/internal/cli/change/propose"
+	"countersign/internal/cli/change/ready"
+	"countersign/internal/cli/change/reject"
+	"countersign/internal/cli/change/review"
+	"countersign/internal/cli/change/rollback"
+	changestatus "countersign/internal/cli/change/status"
+	"countersign/internal/cli/change/withdraw"
 	"countersign/internal/cli/env"
 	"countersign/internal/cli/exit"
 	glassclose "countersign/internal/cli/glass/close"
@@ -52,8 +62,16 @@ import (
 	policylist "countersign/internal/cli/policy/list"
 	policyput "countersign/internal/cli/policy/put"
 	policytest "countersign/internal/cli/policy/test"
+	projectcreate "countersign/internal/cli/project/create"
+	projectdelete "countersign/internal/cli/project/delete"
+	projectget "countersign/internal/cli/project/get"
+	projectlist "countersign/internal/cli/project/list"
+	projectupdate "countersign/internal/cli/project/update"
 	proofverify "countersign/internal/cli/proof/verify"
-	secretchanges "countersign/internal/cli/secret/changes"
+	protectdelete "countersign/internal/cli/protect/delete"
+	protectlist "countersign/internal/cli/protect/list"
+	protectset "countersign/internal/cli/protect/set"
+	protecttest "countersign/internal/cli/protect/test"
 	secretdelete "countersign/internal/cli/secret/delete"
 	secretdescribe "countersign/internal/cli/secret/describe"
 	secretget "countersign/internal/cli/secret/get"
@@ -93,6 +111,9 @@ import (
 	userlist "countersign/internal/cli/user/list"
 	userunlink "countersign/internal/cli/user/unlink"
 	userupdate "countersign/internal/cli/user/update"
+	"countersign/internal/cli/variables/diff"
+	"countersign/internal/cli/variables/drift"
+	"countersign/internal/cli/variables/pull"
 	"countersign/internal/client"
 )
 
@@ -165,9 +186,12 @@ login". "countersign dev" starts a server to try.
 		f.Lookup(name).DefValue = "" // what the environment holds does not belong into help
 	}
 	f.Lookup("allow-plaintext").DefValue = "false"
-	who := connection{env: e, cfg: &cfg, getenv: getenv, changed: f.Changed}
+	who := &connection{env: e, cfg: &cfg, getenv: getenv, changed: f.Changed}
 	if e.Connect == nil {
 		e.Connect = who.connect
+	}
+	if e.Settings == nil {
+		e.Settings = who.settings
 	}
 	if e.SignIn == nil {
 		e.SignIn = who.signIn
@@ -195,7 +219,7 @@ Flags that say which server to ask, and as whom: see "countersign --help"{{end}}
 // The groups under which help lists commands.
 const (
 	forSecrets   = "secrets"
-	forReviews   = "reviews"
+	forReview    = "review"
 	forAccess    = "access"
 	forAuditors  = "audit"
 	forOperators = "server"
@@ -203,7 +227,7 @@ const (
 
 // addCommands is the list of commands, read top to bottom.
 func addCommands(root *cobra.Command, e *env.Env) {
-	root.AddGroup(&cobra.Group{ID: forSecrets, Title: "Secrets:"}, &cobra.Group{ID: forReviews, Title: "Reviews:"}, &cobra.Group{ID: forAccess, Title: "Who may do what:"},
+	root.AddGroup(&cobra.Group{ID: forSecrets, Title: "Secrets:"}, &cobra.Group{ID: forReview, Title: "Changes and their review:"}, &cobra.Group{ID: forAccess, Title: "Who may do what:"},
 		&cobra.Group{ID: forAuditors, Title: "What was done:"}, &cobra.Group{ID: forOperators, Title: "Servers:"})
 	add := func(group string, cmds ...*cobra.Command) {
 		for _, c := range cmds {
@@ -217,13 +241,30 @@ func addCommands(root *cobra.Command, e *env.Env) {
 		secretput.NewCmd(e, nil),
 		secretdescribe.NewCmd(e, nil),
 		secretversions.NewCmd(e, nil),
-		secretchanges.NewCmd(e, nil),
 		secretupdate.NewCmd(e, nil),
 		secretlabel.NewCmd(e, nil),
 		secrettag.NewCmd(e, nil),
 		secretuntag.NewCmd(e, nil),
 		secretdelete.NewCmd(e, nil),
 		secretrestore.NewCmd(e, nil))
+	add(forReview,
+		propose.NewCmd(e, nil),
+		changestatus.NewCmd(e, nil),
+		review.NewCmd(e, nil),
+		approve.NewCmd(e, nil),
+		reject.NewCmd(e, nil),
+		withdraw.NewCmd(e, nil),
+		comment.NewCmd(e, nil),
+		ready.NewCmd(e, nil),
+		history.NewCmd(e, nil),
+		rollback.NewCmd(e, nil),
+		pull.NewCmd(e, nil),
+		diff.NewCmd(e, nil),
+		drift.NewCmd(e, nil),
+		env.Group("project", "Projects, whose environments hold variables", "  countersign project create backend-api --env dev --env production",
+			projectcreate.NewCmd(e, nil), projectlist.NewCmd(e, nil), projectget.NewCmd(e, nil), projectupdate.NewCmd(e, nil), projectdelete.NewCmd(e, nil)),
+		env.Group("protect", "Protection rules, which say what needs whose approval", "  countersign protect set production --match \"*/production\" --approve 2:approvers",
+			protectset.NewCmd(e, nil), protectlist.NewCmd(e, nil), protectdelete.NewCmd(e, nil), protecttest.NewCmd(e, nil)))
 	add(forAccess,
 		env.Group("key", "Access keys, by which users and machines prove who they are", "  countersign key create --owner deploy --expires 30d",
 			keycreate.NewCmd(e, nil), keylist.NewCmd(e, nil), keyrevoke.NewCmd(e, nil)),
@@ -246,7 +287,7 @@ func addCommands(root *cobra.Command, e *env.Env) {
 		env.Group("session", "Sessions of who is signed in", "  countersign session list",
 			sessionlist.NewCmd(e, nil), sessionrevoke.NewCmd(e, nil)),
 		whoami.NewCmd(e, nil))
-	add(forReviews,
+	add(forReview,
 		env.Group("break-glass", "Emergencies, in which changes are applied without a review", "  countersign break-glass open -r \"payments are down\"",
 			glassopen.NewCmd(e, nil), glasslist.NewCmd(e, nil), glassreport.NewCmd(e, nil), glassclose.NewCmd(e, nil)),
 		proofverify.NewCmd(e, nil))
@@ -254,9 +295,8 @@ func addCommands(root *cobra.Command, e *env.Env) {
 		env.Group("audit", "The audit log: every request, and what became of it", "  countersign audit query --since 1h --outcome denied",
 			audittail.NewCmd(e, nil), auditquery.NewCmd(e, nil), auditverify.NewCmd(e, nil)))
 	add(forOperators,
-		serve.NewCmd(e, nil, initialize.NewCmd(e, nil), recovery.NewCmd(e, nil)),
+		serve.NewCmd(e, nil, initialize.NewCmd(e, nil), recovery.NewCmd(e, nil), status.NewCmd(e, nil)),
 		dev.NewCmd(e, nil),
-		status.NewCmd(e, nil),
 		backup.NewCmd(e, nil),
 		fsck.NewCmd(e, nil),
 		rotatekeys.NewCmd(e, nil))

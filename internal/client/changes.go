@@ -494,3 +494,12 @@ func (c *Client) CloseGlass(ctx context.Context, id, comment string) (Emergency,
 	var out Emergency
 	return out, c.call(ctx, request{method: "POST", path: "/break-glass/" + url.PathEscape(id) + "/close", body: body}, &out)
 }
+
+// In is the client in another region; empty is the same one.
+func (c *Client) In(region string) *Client {
+	d := *c
+	if region != "" {
+		d.region = region
+	}
+	return &d
+}

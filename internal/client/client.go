@@ -114,10 +114,34 @@ func (c *Client) call(ctx context.Context, r request, out any) error {
 	return nil
 }
 
+// patience is how often a request is sent again that came too soon after others,
+// and how long is waited before, twice as long each time.
+const (
+	patience  = 4
+	firstWait = 250 * time.Millisecond
+)
+
 // send sends a request and returns its answer when that is a success. The
-// caller closes the body. Where the token of a session has expired, it is sent
-// again with another: the server did nothing yet.
+// caller closes the body. A request that passed the rate of its principal is sent
+// again a little later: the server did nothing yet.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
+	for n := 0; ; n++ {
+		res, err := c.sendNow(ctx, r)
+		var e *Error
+		if n == patience || !errors.As(err, &e) || e.Kind != errs.Throttled || e.Code != "rate" {
+			return res, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, c.broken(ctx, ctx.Err())
+		case <-time.After(firstWait << n):
+		}
+	}
+}
+
+// sendNow sends a request once, and where the token of a session has expired,
+// again with another: the server did nothing yet.
+func (c *Client) sendNow(ctx context.Context, r request) (*http.Response, error) {
 	if c.session == nil {
 		return c.sendAs(ctx, r, c.token)
 	}

@@ -117,7 +117,10 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.signin = signin.New(signin.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account,
 		AllowLoopback: cfg.SignIn.LoopbackIssuer, Logger: logger})
 	c.projects = project.New(project.Config{Gate: c.gate, Changes: c.changes})
-	c.changes.Connect(c.authn, c.secrets, map[string]change.Decoder{"secret": c.secrets.DecodeEdit, project.Noun: c.projects.DecodeEdit})
+	decoders := c.authn.Decoders()
+	decoders["secret"] = c.secrets.DecodeEdit
+	decoders[project.Noun] = c.projects.DecodeEdit
+	c.changes.Connect(c.authn, c.secrets, decoders)
 	c.run()
 	return c, nil
 }

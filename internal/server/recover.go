@@ -79,5 +79,6 @@ func (c *core) makeAdmin(ctx context.Context, who caller.Caller, user string) er
 	if _, err := c.authn.CreateUser(ctx, who, authn.CreateUserRequest{Name: user}); err != nil && !errs.Is(err, errs.Exists) {
 		return err
 	}
-	return c.authn.Attach(ctx, who, authn.Attachment{Policy: "AdministratorAccess", User: user})
+	_, err := c.authn.Attach(ctx, who, authn.Attachment{Policy: "AdministratorAccess", User: user})
+	return err
 }

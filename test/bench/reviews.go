@@ -88,10 +88,10 @@ func (b *bench) staff(ctx context.Context) (author, reviewer *client.Client, err
 
 // employ makes a user with a built-in policy and a key.
 func (b *bench) employ(ctx context.Context, admin *client.Client, name, role string) (*client.Client, error) {
-	if _, err := admin.CreateUser(ctx, name, false, nil); err != nil {
+	if _, err := admin.CreateUser(ctx, client.CreateUserRequest{Name: name}); err != nil {
 		return nil, err
 	}
-	if err := admin.AttachPolicy(ctx, role, client.Holder{User: name}); err != nil {
+	if _, err := admin.AttachPolicy(ctx, role, client.Holder{User: name}); err != nil {
 		return nil, err
 	}
 	key, err := admin.CreateKey(ctx, client.CreateKeyRequest{Owner: name})

@@ -28,6 +28,12 @@ const (
 	Conflict    Code = 5   // it exists already, somebody else changed it, or its state does not allow this
 	Unavailable Code = 6   // the server cannot be reached, or cannot do it now
 	Damaged     Code = 7   // a verification found damage: "audit verify", "fsck"
+	Differs     Code = 8   // "diff", "drift": the two are not equal
+	Rejected    Code = 9   // "propose --wait": a reviewer rejected the change
+	Withdrawn   Code = 10  // "propose --wait": its author withdrew the change
+	Expired     Code = 11  // "propose --wait": nobody decided in time, and the change expired
+	Conflicted  Code = 12  // "propose --wait": the change is at odds with what was applied since
+	Waiting     Code = 13  // "propose --wait": --within passed before anybody decided
 	Interrupted Code = 130 // ended by a signal
 )
 
@@ -41,6 +47,12 @@ const Help = `Exit codes:
   5    it exists already, somebody else changed it, or its state forbids this
   6    the server cannot be reached, or cannot do this now
   7    a verification found damage ("audit verify", "fsck")
+  8    the two are not equal ("diff", "drift")
+  9    the change was rejected ("propose --wait", as those that follow)
+  10   the change was withdrawn
+  11   the change expired
+  12   the change is at odds with what was applied since
+  13   nobody has decided yet, and --within passed
   130  interrupted`
 
 // Error is an error with the exit code that it asks for.

@@ -105,7 +105,10 @@ func New(t testing.TB, c Config) *Core {
 		Params: signin.Params{Memory: 64, Time: 1, Threads: 1}, Burst: 1000, AllowLoopback: true, Logger: c.Logger})
 
 	core.Projects = project.New(project.Config{Gate: core.Gate, Changes: core.Changes})
-	core.Changes.Connect(core.Authn, core.Secrets, map[string]change.Decoder{"secret": core.Secrets.DecodeEdit, project.Noun: core.Projects.DecodeEdit})
+	decoders := core.Authn.Decoders()
+	decoders["secret"] = core.Secrets.DecodeEdit
+	decoders[project.Noun] = core.Projects.DecodeEdit
+	core.Changes.Connect(core.Authn, core.Secrets, decoders)
 
 	running, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -175,7 +178,8 @@ func (c *Core) userOf(t testing.TB, admin caller.Caller, n, document string) (ca
 	if document != "" {
 		_, err = c.Authn.PutPolicy(ctx, admin, n+"-policy", document, "")
 		must(t, err)
-		must(t, c.Authn.Attach(ctx, admin, authn.Attachment{Policy: n + "-policy", User: n}))
+		_, err = c.Authn.Attach(ctx, admin, authn.Attachment{Policy: n + "-policy", User: n})
+		must(t, err)
 	}
 	key, err := c.Authn.CreateKey(ctx, admin, authn.CreateKeyRequest{Owner: n})
 	must(t, err)

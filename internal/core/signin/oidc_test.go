@@ -118,7 +118,7 @@ func TestOIDC(t *testing.T) {
 	v.ok(v.s.LinkUser(t.Context(), v.Admin, "ann", "subject-1"))
 	v.User(t, "bob", "")
 	v.want(v.s.LinkUser(t.Context(), v.Admin, "bob", "subject-1"), "exists")
-	v.ok(v.Authn.DeleteUser(t.Context(), v.Admin, "ann"))
+	v.done(v.Authn.DeleteUser(t.Context(), v.Admin, "ann"))
 	_, err = v.Authn.CreateUser(t.Context(), v.Admin, authn.CreateUserRequest{Name: "ann"})
 	v.ok(err)
 	_, err = v.enterWith(nil, nil)

@@ -13,6 +13,7 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
 	"countersign/internal/core/authn"
+	"countersign/internal/core/change"
 	"countersign/internal/core/coretest"
 	"countersign/internal/core/signin"
 	"countersign/internal/errs"
@@ -44,6 +45,9 @@ func (w *world) member(n string) {
 	_, err = w.SignIn.AcceptInvitation(w.t.Context(), w.nobody(), signin.AcceptRequest{User: n, Invitation: inv.Token, Password: text(passphrase)})
 	w.ok(err)
 }
+
+// done is ok for a write that tells what became of it.
+func (w *world) done(_ change.Result, err error) { w.t.Helper(); w.ok(err) }
 
 func (w *world) ok(err error) {
 	w.t.Helper()
@@ -311,7 +315,7 @@ func TestSessionsEndAtOnce(t *testing.T) {
 	}
 	// What belonged to a user is not that of a later one of the same name.
 	tk := w.enter("ann")
-	w.ok(w.Authn.DeleteUser(t.Context(), w.Admin, "ann"))
+	w.done(w.Authn.DeleteUser(t.Context(), w.Admin, "ann"))
 	if w.alive(tk) {
 		t.Error("the session of a deleted user is alive")
 	}
@@ -357,7 +361,7 @@ func TestADenialHolds(t *testing.T) {
 	w.member("ann")
 	_, err := w.Authn.PutPolicy(t.Context(), w.Admin, "stay-out", `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"countersign:Login","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"127.0.0.1"}}}]}`, "")
 	w.ok(err)
-	w.ok(w.Authn.Attach(t.Context(), w.Admin, authn.Attachment{Policy: "stay-out", User: "ann"}))
+	w.done(w.Authn.Attach(t.Context(), w.Admin, authn.Attachment{Policy: "stay-out", User: "ann"}))
 	_, err = w.login(signin.LoginRequest{User: "ann", Password: text(passphrase)})
 	w.want(err, "explicit-deny")
 }
@@ -439,7 +443,7 @@ func TestSweep(t *testing.T) {
 			t.Errorf("what is in use was swept: %s", diff)
 		}
 		time.Sleep(time.Second)
-		w.ok(w.Authn.DeleteUser(t.Context(), w.Admin, "gone"))
+		w.done(w.Authn.DeleteUser(t.Context(), w.Admin, "gone"))
 		w.ok(w.SignIn.Sweep(t.Context()))
 		after := kinds()
 		for kind, fewer := range map[string]int{"session": 1, "session-of": 1, "login": 1, "signin-device": 2, "identity": 1, "identity-of": 1, "signin-attempts": 0} {
