@@ -105,6 +105,9 @@ type Options struct {
 	NotBefore time.Time
 	// Key makes a repeated request of the same caller the same change, for a day.
 	Key string
+	// Same, when set, is what makes two requests with one Key the same, in place
+	// of the edit: where one request of a front becomes one edit or another.
+	Same []byte
 }
 
 // Result tells what became of a write.

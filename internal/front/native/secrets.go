@@ -2,6 +2,8 @@ package native
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"maps"
 	"reflect"
 	"slices"
@@ -425,6 +427,10 @@ func putValue(a *api, c *call, in *putBody) func(context.Context) (written, erro
 	req.Value = *value
 	if req.VersionID == "" {
 		req.VersionID = httpx.NewID()
+	}
+	if in.Create { // the same request, whether it puts or creates
+		same := sha256.Sum256(fmt.Appendf(nil, "%s\x00%s\x00%s", req.ID, c.who.Region, c.body))
+		req.Same = same[:]
 	}
 	mayCreate := in.Create && !req.ID.IsARN && (req.Base == nil || *req.Base == 0)
 	return func(ctx context.Context) (written, error) {
