@@ -291,7 +291,6 @@ type submission struct {
 	now    time.Time
 	id     string
 	nonce  []byte
-	rec    *Record
 	target Target
 }
 

@@ -681,3 +681,47 @@ func TestForeignChanges(t *testing.T) {
 		t.Errorf("the home account was changed: %s", diff)
 	}
 }
+
+// TestNothingMovesCurrent sends every row to a protected secret, and holds that
+// its current and previous versions stay.
+func TestNothingMovesCurrent(t *testing.T) {
+	o := newOffice(t)
+	s := o.server
+	o.approve(o.bob, o.propose("A", "2"))
+	labels := func() map[string]string {
+		out := map[string]string{}
+		for id, all := range s.want(t, "GET", "/secret?name=app/prod", "")["labels"].(map[string]any) {
+			for _, l := range all.([]any) {
+				if !strings.HasPrefix(l.(string), "PENDING-") {
+					out[l.(string)] = id
+				}
+			}
+		}
+		return out
+	}
+	want := labels()
+	id := o.propose("B", "1")
+	th := things{secret: "app/prod", user: "nobody", group: "g", policy: "p", key: "k", decision: "d", version: want["AWSPREVIOUS"], change: id, project: "p"}
+	type request struct{ method, path, body string }
+	var all []request
+	for _, r := range authenticated() {
+		path, body := sample(t, r, th)
+		all = append(all, request{r.method, path, body})
+	}
+	const value = "/secret/value?name=app/prod"
+	all = append(all, request{"PUT", value, `{"value":"x","base":2}`}, request{"PUT", value, `{"value":"x","create":true}`},
+		request{"PUT", value, `{"value":"x","labels":["mine"]}`}, request{"PUT", value, `{"value":"x","labels":["mine","AWSCURRENT"]}`},
+		request{"POST", "/secret/label?name=app/prod", `{"label":"AWSCURRENT","to":"` + want["AWSPREVIOUS"] + `"}`},
+		request{"POST", "/secret/label?name=app/prod", `{"label":"AWSCURRENT","from":"` + want["AWSCURRENT"] + `","to":"` + want["AWSPREVIOUS"] + `"}`},
+		request{"DELETE", "/secret?name=app/prod&force=true", ""}, request{"POST", "/secret/patch?name=app/prod", `{"set":{"A":"3"}}`},
+		request{"POST", "/secret/patch?name=app/prod", `{"replace":true}`}, request{"POST", "/rollback", `{"name":"app/prod","time":"` + time.Now().UTC().Format(time.RFC3339Nano) + `"}`})
+	for _, r := range all {
+		w := s.do(t, s.admin, r.method, r.path, r.body)
+		if w.Code >= 500 && r.path != "/backup" { // there is no file to copy
+			t.Errorf("%s %s: %d %s", r.method, r.path, w.Code, w.Body)
+		}
+		if diff := cmp.Diff(want, labels()); diff != "" {
+			t.Errorf("%s %s %s: %s", r.method, r.path, r.body, diff)
+		}
+	}
+}
