@@ -54,6 +54,12 @@ import (
 	keycreate "countersign/internal/cli/key/create"
 	keylist "countersign/internal/cli/key/list"
 	keyrevoke "countersign/internal/cli/key/revoke"
+	notifydead "countersign/internal/cli/notify/deadletters"
+	notifydelete "countersign/internal/cli/notify/delete"
+	notifylist "countersign/internal/cli/notify/list"
+	notifyput "countersign/internal/cli/notify/put"
+	notifyreplay "countersign/internal/cli/notify/replay"
+	notifytest "countersign/internal/cli/notify/test"
 	policyattach "countersign/internal/cli/policy/attach"
 	policydelete "countersign/internal/cli/policy/delete"
 	policydetach "countersign/internal/cli/policy/detach"
@@ -295,7 +301,10 @@ func addCommands(root *cobra.Command, e *env.Env) {
 	add(forReview,
 		env.Group("break-glass", "Emergencies, in which changes are applied without a review", "  countersign break-glass open -r \"payments are down\"",
 			glassopen.NewCmd(e, nil), glasslist.NewCmd(e, nil), glassreport.NewCmd(e, nil), glassclose.NewCmd(e, nil)),
-		proofverify.NewCmd(e, nil))
+		proofverify.NewCmd(e, nil),
+		env.Group("notify", "Targets, to which notices of changes go", "  countersign notify put team --type slack --url-file slack.url",
+			notifylist.NewCmd(e, nil), notifyput.NewCmd(e, nil), notifydelete.NewCmd(e, nil), notifytest.NewCmd(e, nil),
+			notifydead.NewCmd(e, nil), notifyreplay.NewCmd(e, nil)))
 	add(forAuditors,
 		env.Group("audit", "The audit log: every request, and what became of it", "  countersign audit query --since 1h --outcome denied",
 			audittail.NewCmd(e, nil), auditquery.NewCmd(e, nil), auditverify.NewCmd(e, nil)))
