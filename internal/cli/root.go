@@ -24,6 +24,7 @@ import (
 
 	accountcreate "countersign/internal/cli/account/create"
 	accountlist "countersign/internal/cli/account/list"
+	accountprovider "countersign/internal/cli/account/provider"
 	accountsignin "countersign/internal/cli/account/signin"
 	auditquery "countersign/internal/cli/audit/query"
 	audittail "countersign/internal/cli/audit/tail"
@@ -40,6 +41,10 @@ import (
 	"countersign/internal/cli/change/withdraw"
 	"countersign/internal/cli/env"
 	"countersign/internal/cli/exit"
+	glassclose "countersign/internal/cli/glass/close"
+	glasslist "countersign/internal/cli/glass/list"
+	glassopen "countersign/internal/cli/glass/open"
+	glassreport "countersign/internal/cli/glass/report"
 	groupadd "countersign/internal/cli/group/add"
 	groupcreate "countersign/internal/cli/group/create"
 	groupdelete "countersign/internal/cli/group/delete"
@@ -62,6 +67,7 @@ import (
 	projectget "countersign/internal/cli/project/get"
 	projectlist "countersign/internal/cli/project/list"
 	projectupdate "countersign/internal/cli/project/update"
+	proofverify "countersign/internal/cli/proof/verify"
 	protectdelete "countersign/internal/cli/protect/delete"
 	protectlist "countersign/internal/cli/protect/list"
 	protectset "countersign/internal/cli/protect/set"
@@ -82,6 +88,7 @@ import (
 	"countersign/internal/cli/server/dev"
 	"countersign/internal/cli/server/fsck"
 	"countersign/internal/cli/server/initialize"
+	"countersign/internal/cli/server/recovery"
 	"countersign/internal/cli/server/rotatekeys"
 	"countersign/internal/cli/server/serve"
 	"countersign/internal/cli/server/status"
@@ -102,7 +109,9 @@ import (
 	userdelete "countersign/internal/cli/user/delete"
 	userget "countersign/internal/cli/user/get"
 	userinvite "countersign/internal/cli/user/invite"
+	userlink "countersign/internal/cli/user/link"
 	userlist "countersign/internal/cli/user/list"
+	userunlink "countersign/internal/cli/user/unlink"
 	userupdate "countersign/internal/cli/user/update"
 	"countersign/internal/cli/variables/diff"
 	"countersign/internal/cli/variables/drift"
@@ -269,12 +278,12 @@ func addCommands(root *cobra.Command, e *env.Env) {
 			policyattach.NewCmd(e, nil), policydetach.NewCmd(e, nil), policytest.NewCmd(e, nil), policyexplain.NewCmd(e, nil)),
 		env.Group("user", "Users and machines", "  countersign user create deploy --machine",
 			usercreate.NewCmd(e, nil), userlist.NewCmd(e, nil), userget.NewCmd(e, nil), userupdate.NewCmd(e, nil), userdelete.NewCmd(e, nil),
-			userinvite.NewCmd(e, nil)),
+			userinvite.NewCmd(e, nil), userlink.NewCmd(e, nil), userunlink.NewCmd(e, nil)),
 		env.Group("group", "Groups of users", "  countersign group add developers alice",
 			groupcreate.NewCmd(e, nil), grouplist.NewCmd(e, nil), groupget.NewCmd(e, nil), groupadd.NewCmd(e, nil),
 			groupremove.NewCmd(e, nil), groupdelete.NewCmd(e, nil)),
 		env.Group("account", "Accounts, whose users and secrets no other account sees", "  countersign account create 111122223333 --name staging",
-			accountcreate.NewCmd(e, nil), accountlist.NewCmd(e, nil), accountsignin.NewCmd(e, nil)),
+			accountcreate.NewCmd(e, nil), accountlist.NewCmd(e, nil), accountsignin.NewCmd(e, nil), accountprovider.NewCmd(e, nil)),
 		login.NewCmd(e, nil),
 		logout.NewCmd(e, nil),
 		password.NewCmd(e, nil),
@@ -283,12 +292,16 @@ func addCommands(root *cobra.Command, e *env.Env) {
 		env.Group("session", "Sessions of who is signed in", "  countersign session list",
 			sessionlist.NewCmd(e, nil), sessionrevoke.NewCmd(e, nil)),
 		whoami.NewCmd(e, nil))
+	add(forReview,
+		env.Group("break-glass", "Emergencies, in which changes are applied without a review", "  countersign break-glass open -r \"payments are down\"",
+			glassopen.NewCmd(e, nil), glasslist.NewCmd(e, nil), glassreport.NewCmd(e, nil), glassclose.NewCmd(e, nil)),
+		proofverify.NewCmd(e, nil))
 	root.AddCommand(wizard.NewCmd(e, nil), configure.NewCmd(e, nil))
 	add(forAuditors,
 		env.Group("audit", "The audit log: every request, and what became of it", "  countersign audit query --since 1h --outcome denied",
 			audittail.NewCmd(e, nil), auditquery.NewCmd(e, nil), auditverify.NewCmd(e, nil)))
 	add(forOperators,
-		serve.NewCmd(e, nil, initialize.NewCmd(e, nil), status.NewCmd(e, nil)),
+		serve.NewCmd(e, nil, initialize.NewCmd(e, nil), recovery.NewCmd(e, nil), status.NewCmd(e, nil)),
 		dev.NewCmd(e, nil),
 		backup.NewCmd(e, nil),
 		fsck.NewCmd(e, nil),

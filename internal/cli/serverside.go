@@ -41,6 +41,7 @@ func serverSide(version string) env.ServerSide {
 		Fsck:          checkStore,
 		VerifyAudit:   verifyAudit,
 		RestoreBackup: restoreBackup,
+		Recover:       recoverUser,
 	}
 }
 
@@ -114,4 +115,20 @@ func verifyAudit(ctx context.Context, o env.VerifyOptions) (out client.AuditRepo
 		return out, fmt.Errorf("decoding report: %w", err)
 	}
 	return out, nil
+}
+
+func recoverUser(ctx context.Context, o env.RecoverOptions, log io.Writer) (env.Recovered, error) {
+	cfg, err := load(o.ConfigFile)
+	if err != nil {
+		return env.Recovered{}, err
+	}
+	r, err := server.Recover(ctx, cfg, server.RecoverOptions{User: o.User, Key: o.Key, Admin: o.Admin}, log)
+	if err != nil {
+		return env.Recovered{}, err
+	}
+	return env.Recovered{
+		Invitation: client.Invitation{User: r.User, Token: r.Invitation.Token, Expires: r.Invitation.Expires},
+		Key: client.NewKey{Key: client.Key{ID: r.Key.ID, Owner: r.User, Description: "recovery", Created: r.Key.Created},
+			Secret: sensitive.FromString(r.Key.Secret), Token: sensitive.FromString(r.Key.Token)},
+	}, nil
 }

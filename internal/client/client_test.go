@@ -301,8 +301,8 @@ func TestQueryIsExact(t *testing.T) {
 		}, "DELETE /api/v1/secret?name=a&window=7"},
 		{"untag", func() error { _, err := c.Untag(ctx, "a", []string{"x", "y"}); return err }, "DELETE /api/v1/secret/tags?key=x&key=y&name=a"},
 		{"user", func() error { _, err := c.GetUser(ctx, "../a b"); return err }, "GET /api/v1/users/..%2Fa%20b"},
-		{"member", func() error { return c.AddMember(ctx, "g", "u@x") }, "PUT /api/v1/groups/g/members/u@x"},
-		{"revoke", func() error { return c.RevokeKey(ctx, "o", "K") }, "DELETE /api/v1/keys/K?owner=o"},
+		{"member", func() error { _, err := c.AddMember(ctx, "g", "u@x"); return err }, "PUT /api/v1/groups/g/members/u@x"},
+		{"revoke", func() error { _, err := c.RevokeKey(ctx, "o", "K"); return err }, "DELETE /api/v1/keys/K?owner=o"},
 		{"audit", func() error {
 			_, err := c.QueryAudit(ctx, client.AuditQuery{Since: time.Unix(0, 0), Outcome: "ok", Limit: 1})
 			return err

@@ -93,13 +93,18 @@ func (c *Client) RefreshSession(ctx context.Context, refresh sensitive.Bytes) (T
 	return out, c.call(ctx, request{method: "POST", path: "/login/refresh", body: map[string]string{"refresh_token": string(refresh.Reveal())}}, &out)
 }
 
-// AcceptInvitation sets a first password.
-func (c *Client) AcceptInvitation(ctx context.Context, account, user string, invitation, password sensitive.Bytes) error {
+// AcceptInvitation sets a first password. The device token is to be shown at the
+// first login.
+func (c *Client) AcceptInvitation(ctx context.Context, account, user string, invitation, password sensitive.Bytes) (device sensitive.Bytes, err error) {
 	body := map[string]string{"user": user, "invitation": string(invitation.Reveal()), "password": string(password.Reveal())}
 	if account != "" {
 		body["account"] = account
 	}
-	return c.call(ctx, request{method: "POST", path: "/login/invitation", body: body}, nil)
+	var v struct {
+		Device string `json:"device"`
+	}
+	err = c.call(ctx, request{method: "POST", path: "/login/invitation", body: body}, &v)
+	return sensitive.FromString(v.Device), err
 }
 
 // Logout ends the session.

@@ -50,7 +50,9 @@ type Config struct {
 	Audit          Audit    `yaml:"audit"`
 	History        History  `yaml:"history"`
 	AWS            AWS      `yaml:"aws"`
+	Reviews        Reviews  `yaml:"reviews"`
 	Metrics        Metrics  `yaml:"metrics"`
+	SignIn         SignIn   `yaml:"sign_in"`
 	Log            Log      `yaml:"log"`
 	// ShutdownTimeout is how long requests under way may take once the server
 	// stops. Default 20s.
@@ -95,6 +97,13 @@ type Audit struct {
 	AcceptLoss bool `yaml:"accept_loss"`
 }
 
+// Reviews bounds how often one principal may call what belongs to reviews: a
+// bucket that holds Burst calls and gains PerSecond.
+type Reviews struct {
+	PerSecond float64 `yaml:"per_second"` // default 10
+	Burst     int     `yaml:"burst"`      // default 20
+}
+
 // History configures how many versions of a secret are kept.
 type History struct {
 	Keep   uint64   `yaml:"keep"`    // default 0: all. A labelled version is always kept
@@ -105,6 +114,13 @@ type History struct {
 type AWS struct {
 	// Lenient lets UpdateSecretVersionStage leave out RemoveFromVersionId.
 	Lenient bool `yaml:"lenient"`
+}
+
+// SignIn configures how people sign in.
+type SignIn struct {
+	// LoopbackIssuer lets an identity provider be at http:// on this machine,
+	// as for development. Others are at https://.
+	LoopbackIssuer bool `yaml:"loopback_issuer"`
 }
 
 // Metrics configures /metrics.
@@ -199,6 +215,12 @@ func (c *Config) setDefaults(dir string) {
 	if c.ShutdownTimeout == 0 {
 		c.ShutdownTimeout = Duration(20 * time.Second)
 	}
+	if c.Reviews.PerSecond == 0 {
+		c.Reviews.PerSecond = 10
+	}
+	if c.Reviews.Burst == 0 {
+		c.Reviews.Burst = 20
+	}
 	if c.History.MinAge == 0 {
 		c.History.MinAge = Duration(24 * time.Hour)
 	}
@@ -237,6 +259,10 @@ func (c *Config) check() error {
 		return refuse("audit.retain_for", "it is negative")
 	case c.ShutdownTimeout < 0:
 		return refuse("shutdown_timeout", "it is negative")
+	case c.Reviews.PerSecond < 0 || c.Reviews.PerSecond > 1e6:
+		return refuse("reviews.per_second", "it is 0.001 to 1000000")
+	case c.Reviews.Burst < 0 || c.Reviews.Burst > 1e6:
+		return refuse("reviews.burst", "it is 1 to 1000000")
 	case c.History.MinAge < 0:
 		return refuse("history.min_age", "it is negative")
 	}

@@ -2,8 +2,10 @@ package authn
 
 import (
 	"countersign/internal/caller"
+	"countersign/internal/core/change"
 	"countersign/internal/core/record"
 	"countersign/internal/kv"
+	"countersign/internal/name"
 )
 
 // Identity is a principal as another way of proving it needs to know it.
@@ -35,4 +37,27 @@ func FindIdentity(r kv.Reader, acct, n string) (id Identity, ok bool, err error)
 func AccountExists(r kv.Reader, acct string) (bool, error) {
 	_, ok, err := record.Get[account](r, accountKey(acct))
 	return ok, err
+}
+
+// PutUser makes a user without any policy, within the transaction of somebody
+// who was let in for the first time. It fails with Exists when there is one.
+func PutUser(tx *change.Tx, acct, n string, tags map[string]string) (Identity, error) {
+	if err := name.Principal("Name", n); err != nil {
+		return Identity{}, err
+	}
+	if err := checkTags(tags); err != nil {
+		return Identity{}, err
+	}
+	if err := absent(tx, principalKey(acct, n), "user"); err != nil {
+		return Identity{}, err
+	}
+	p := principal{Kind: caller.User, Tags: tags, Created: micros(tx.Now)}
+	if err := record.Put(tx, principalKey(acct, n), p); err != nil {
+		return Identity{}, err
+	}
+	if err := raiseGeneration(tx, acct); err != nil {
+		return Identity{}, err
+	}
+	id, _, err := FindIdentity(tx, acct, n)
+	return id, err
 }

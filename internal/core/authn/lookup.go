@@ -13,7 +13,8 @@ func (s *Service) Subject(r kv.Reader, acct, n string) (*caller.Caller, error) {
 	if err != nil || !ok || p.Disabled {
 		return nil, err
 	}
-	return &caller.Caller{Account: acct, Kind: p.Kind, Name: n, Groups: p.Groups, Tags: p.Tags}, nil
+	who := p.caller(acct, n)
+	return &who, nil
 }
 
 // Members lists the names in a group, sorted. It asks nobody.

@@ -181,6 +181,7 @@ type Tx struct {
 	Change *Record // Apply sets Base, Version and Keys
 
 	audit   *audit.Record
+	account string // whose thing is altered
 	noop    bool
 	content []byte
 }
@@ -330,7 +331,7 @@ func (w *submission) run(s *Service, txn kv.Txn, a *gate.Access, now time.Time) 
 		return res, err
 	}
 	subject := subjectOf(w.Edit)
-	tx := &Tx{Txn: txn, Now: w.now, Who: w.who, audit: a.Record, Change: &Record{
+	tx := &Tx{Txn: txn, Now: w.now, Who: w.who, account: w.target.Account, audit: a.Record, Change: &Record{
 		ID: w.id, Noun: w.target.Noun, Region: w.target.Region, Name: w.target.Name,
 		Operation: op.String(), Author: w.who.ARN(), Front: w.who.Front, Reason: w.Reason,
 		Status: Applied, Time: w.now.UnixMicro(), RequestID: w.who.RequestID,
@@ -340,11 +341,21 @@ func (w *submission) run(s *Service, txn kv.Txn, a *gate.Access, now time.Time) 
 	if err != nil {
 		return Result{}, err
 	}
-	if len(rules) > 0 || w.Draft || w.NotBefore.After(w.now) {
+	waits := len(rules) > 0 || w.Draft || w.NotBefore.After(w.now)
+	broken := false
+	if len(rules) > 0 && !a.OnlyProposes && !w.Draft && w.NotBefore.IsZero() {
+		if broken, err = s.breaks(tx, rules); err != nil {
+			return Result{}, err
+		}
+	}
+	if waits && !broken {
 		return w.propose(s, tx, a, rules)
 	}
 	if err := w.Edit.Apply(tx); err != nil {
 		return Result{}, err
+	}
+	if broken && !tx.noop {
+		tx.notify("change.applied", w.target, tx.Change, "the glass was broken")
 	}
 	if err := w.finish(s, tx); err != nil {
 		return Result{}, err

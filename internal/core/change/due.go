@@ -212,7 +212,7 @@ func (s *Service) applyDue(tx *Tx, e *entry) error {
 	if at.After(tx.Now) {
 		return putDue(tx, at, e.target.Account, dueApply, e.rec.ID)
 	}
-	return s.apply(tx, e, ev)
+	return s.apply(tx, e, ev, standing)
 }
 
 func (s *Service) remind(tx *Tx, e *entry) error {

@@ -16,6 +16,7 @@ import (
 	"countersign/internal/errs"
 	"countersign/internal/kv"
 	"countersign/internal/name"
+	"countersign/internal/proof"
 )
 
 // Limits of what is said about a change.
@@ -304,12 +305,12 @@ func (s *Service) count(tx *Tx, e *entry, ev *evaluation) (Decision, error) {
 		tx.notify("change.approved", e.target, e.rec, "")
 		return Decision{Record: *e.rec, Standing: standing}, nil
 	}
-	err = s.apply(tx, e, ev)
+	err = s.apply(tx, e, ev, standing)
 	return Decision{Record: *e.rec, Standing: standing}, err
 }
 
 // apply lets a change take effect.
-func (s *Service) apply(tx *Tx, e *entry, ev *evaluation) error {
+func (s *Service) apply(tx *Tx, e *entry, ev *evaluation, standing []protect.Standing) error {
 	data, err := tx.Get(editKey(e.target.Account, e.rec.ID))
 	if err != nil {
 		return err
@@ -330,11 +331,12 @@ func (s *Service) apply(tx *Tx, e *entry, ev *evaluation) error {
 			return err
 		}
 	}
-	ev.evidence.Version, ev.evidence.Nonce, ev.evidence.When = e.rec.Version, e.prop.Nonce, tx.Now.UnixMicro()
-	if ev.author != nil {
-		ev.evidence.AuthorIs = personOf(*ev.author)
+	e.prop.Sealed = &sealed{Evidence: ev.evidence, Version: e.rec.Version, Applied: tx.Now.UnixMicro()}
+	for _, st := range standing {
+		for _, c := range st.Approvals {
+			e.prop.Sealed.Approvals = append(e.prop.Sealed.Approvals, proof.Approval{Rule: st.Rule, Need: c.Need, Groups: c.Groups, By: c.By})
+		}
 	}
-	e.prop.Sealed = &ev.evidence
 	if err := s.close(tx, e, Applied, ""); err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/project"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
 	"countersign/internal/keyring"
@@ -46,19 +47,20 @@ type Config struct {
 
 // Core is the wired core.
 type Core struct {
-	Dir     string
-	Engine  kv.DB // below the encryption
-	DB      kv.DB
-	Ring    *keyring.Ring
-	Log     *audit.Log
-	Relay   *change.Relay
-	Gate    *gate.Gate
-	Changes *change.Service
-	Authn   *authn.Service
-	Secrets *secret.Service
-	SignIn  *signin.Service
-	Admin   caller.Caller // the administrator of Home, in Region
-	Key     authn.NewKey  // the administrator's access key
+	Dir      string
+	Engine   kv.DB // below the encryption
+	DB       kv.DB
+	Ring     *keyring.Ring
+	Log      *audit.Log
+	Relay    *change.Relay
+	Gate     *gate.Gate
+	Changes  *change.Service
+	Authn    *authn.Service
+	Secrets  *secret.Service
+	SignIn   *signin.Service
+	Projects *project.Service
+	Admin    caller.Caller // the administrator of Home, in Region
+	Key      authn.NewKey  // the administrator's access key
 }
 
 // New wires a core that lives as long as the test. Its relay runs.
@@ -100,9 +102,13 @@ func New(t testing.TB, c Config) *Core {
 	core.Secrets = secret.New(secret.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring,
 		Regions: []string{Region, Second}, Keep: c.Keep, KeepFor: time.Nanosecond, Logger: c.Logger})
 	core.SignIn = signin.New(signin.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Home: Home,
-		Params: signin.Params{Memory: 64, Time: 1, Threads: 1}, Burst: 1000, Logger: c.Logger})
+		Params: signin.Params{Memory: 64, Time: 1, Threads: 1}, Burst: 1000, AllowLoopback: true, Logger: c.Logger})
 
-	core.Changes.Connect(core.Authn, core.Secrets, map[string]change.Decoder{"secret": core.Secrets.DecodeEdit})
+	core.Projects = project.New(project.Config{Gate: core.Gate, Changes: core.Changes})
+	decoders := core.Authn.Decoders()
+	decoders["secret"] = core.Secrets.DecodeEdit
+	decoders[project.Noun] = core.Projects.DecodeEdit
+	core.Changes.Connect(core.Authn, core.Secrets, decoders)
 
 	running, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -172,7 +178,8 @@ func (c *Core) userOf(t testing.TB, admin caller.Caller, n, document string) (ca
 	if document != "" {
 		_, err = c.Authn.PutPolicy(ctx, admin, n+"-policy", document, "")
 		must(t, err)
-		must(t, c.Authn.Attach(ctx, admin, authn.Attachment{Policy: n + "-policy", User: n}))
+		_, err = c.Authn.Attach(ctx, admin, authn.Attachment{Policy: n + "-policy", User: n})
+		must(t, err)
 	}
 	key, err := c.Authn.CreateKey(ctx, admin, authn.CreateKeyRequest{Owner: n})
 	must(t, err)

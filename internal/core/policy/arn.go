@@ -25,6 +25,11 @@ func ChangeARN(account, id string) string {
 	return "arn:aws:countersign::" + account + ":change/" + id
 }
 
+// ProjectARN names a project.
+func ProjectARN(account, name string) string {
+	return "arn:aws:countersign::" + account + ":project/" + name
+}
+
 // secretPart returns what follows "secret:" in a secret's ARN.
 func secretPart(arn string) (string, bool) {
 	if !strings.HasPrefix(arn, "arn:aws:secretsmanager:") {

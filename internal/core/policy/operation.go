@@ -117,6 +117,7 @@ const (
 	ListProjects
 	UpdateProject
 	DeleteProject
+
 	Login
 	RefreshSession
 	Logout
@@ -235,21 +236,22 @@ var operations = [numOps]Operation{
 
 	// A change is reviewed by permission on what it alters: the resource is that
 	// of the write itself, a secret for most.
-	ProposeChange:          {"ProposeChange", "countersign:ProposeChange", "update sys/changes/propose/NAME", AccessWrite, KindSecret, shapeSecret},
-	ReviewChange:           {"ReviewChange", "countersign:ReviewChange", "update sys/changes/review/NAME", AccessPermissions, KindSecret, shapeSecret},
-	WithdrawChange:         {"WithdrawChange", "countersign:WithdrawChange", "update sys/changes/withdraw/NAME", AccessWrite, KindSecret, shapeSecret},
-	CommentChange:          {"CommentChange", "countersign:CommentChange", "update sys/changes/comment/NAME", AccessWrite, KindSecret, shapeSecret},
-	Rollback:               {"Rollback", "countersign:RollbackSecret", "update MOUNT/rollback/NAME", AccessWrite, KindSecret, shapeSecret},
-	GetRules:               {"GetRules", "countersign:GetProtectionRules", "read sys/protection", AccessRead, KindAccount, shapeAccount},
-	PutRules:               {"PutRules", "countersign:PutProtectionRules", "update sys/protection", AccessPermissions, KindAccount, shapeAccount},
-	BreakGlass:             {"BreakGlass", "countersign:BreakGlass", "update sys/break-glass", AccessPermissions, KindAccount, shapeAccount},
-	CloseBreakGlass:        {"CloseBreakGlass", "countersign:CloseBreakGlass", "delete sys/break-glass/ID", AccessPermissions, KindAccount, shapeAccount},
-	ReadBreakGlass:         {"ReadBreakGlass", "countersign:ReadBreakGlass", "read sys/break-glass/ID", AccessRead, KindAccount, shapeAccount},
-	CreateProject:          {"CreateProject", "countersign:CreateProject", "create sys/projects/NAME", AccessWrite, KindProject, shapeProject},
-	GetProject:             {"GetProject", "countersign:GetProject", "read sys/projects/NAME", AccessRead, KindProject, shapeProject},
-	ListProjects:           {"ListProjects", "countersign:ListProjects", "list sys/projects", AccessList, KindNone, shapeNone},
-	UpdateProject:          {"UpdateProject", "countersign:UpdateProject", "update sys/projects/NAME", AccessWrite, KindProject, shapeProject},
-	DeleteProject:          {"DeleteProject", "countersign:DeleteProject", "delete sys/projects/NAME", AccessWrite, KindProject, shapeProject},
+	ProposeChange:   {"ProposeChange", "countersign:ProposeChange", "update sys/changes/propose/NAME", AccessWrite, KindSecret, shapeSecret},
+	ReviewChange:    {"ReviewChange", "countersign:ReviewChange", "update sys/changes/review/NAME", AccessPermissions, KindSecret, shapeSecret},
+	WithdrawChange:  {"WithdrawChange", "countersign:WithdrawChange", "update sys/changes/withdraw/NAME", AccessWrite, KindSecret, shapeSecret},
+	CommentChange:   {"CommentChange", "countersign:CommentChange", "update sys/changes/comment/NAME", AccessWrite, KindSecret, shapeSecret},
+	Rollback:        {"Rollback", "countersign:RollbackSecret", "update MOUNT/rollback/NAME", AccessWrite, KindSecret, shapeSecret},
+	GetRules:        {"GetRules", "countersign:GetProtectionRules", "read sys/protection", AccessRead, KindAccount, shapeAccount},
+	PutRules:        {"PutRules", "countersign:PutProtectionRules", "update sys/protection", AccessPermissions, KindAccount, shapeAccount},
+	BreakGlass:      {"BreakGlass", "countersign:BreakGlass", "update sys/break-glass", AccessPermissions, KindAccount, shapeAccount},
+	CloseBreakGlass: {"CloseBreakGlass", "countersign:CloseBreakGlass", "delete sys/break-glass/ID", AccessPermissions, KindAccount, shapeAccount},
+	ReadBreakGlass:  {"ReadBreakGlass", "countersign:ReadBreakGlass", "read sys/break-glass/ID", AccessRead, KindAccount, shapeAccount},
+	CreateProject:   {"CreateProject", "countersign:CreateProject", "create sys/projects/NAME", AccessWrite, KindProject, shapeProject},
+	GetProject:      {"GetProject", "countersign:GetProject", "read sys/projects/NAME", AccessRead, KindProject, shapeProject},
+	ListProjects:    {"ListProjects", "countersign:ListProjects", "list sys/projects", AccessList, KindNone, shapeNone},
+	UpdateProject:   {"UpdateProject", "countersign:UpdateProject", "update sys/projects/NAME", AccessWrite, KindProject, shapeProject},
+	DeleteProject:   {"DeleteProject", "countersign:DeleteProject", "delete sys/projects/NAME", AccessWrite, KindProject, shapeProject},
+
 	Login:                  {"Login", "countersign:Login", "update auth/userpass/login/NAME", AccessWrite, KindPrincipal, shapeUser},
 	RefreshSession:         {"RefreshSession", "countersign:RefreshSession", "update auth/token/renew-self", AccessWrite, KindPrincipal, shapeUser},
 	Logout:                 {"Logout", "countersign:Logout", "update auth/token/revoke-self", AccessWrite, KindPrincipal, shapeUser},

@@ -21,6 +21,7 @@ type CreateRequest struct {
 	Replicas                  []Replica // regions to replicate to
 	ForceReplicas             bool      // overwrite a secret of that name there
 	Reason                    string
+	change.Options
 }
 
 type createEdit struct {
@@ -44,7 +45,7 @@ func (s *Service) Create(ctx context.Context, who caller.Caller, req CreateReque
 	if err != nil {
 		return Written{}, s.refuse(ctx, who, policy.CreateSecret, req.Name, err)
 	}
-	out, err := s.run(ctx, who, req.Reason, e, &e.edit)
+	out, err := s.runWith(ctx, who, req.Reason, req.Options, e, &e.edit)
 	if req.ForceReplicas {
 		s.wakePurge()
 	}

@@ -89,6 +89,11 @@ func (s *Service) runWith(ctx context.Context, who caller.Caller, reason string,
 		return Written{}, err
 	}
 	base.out.Change, base.out.Status = res.ID, res.Status
+	if f := base.f; base.out.Name == "" { // nothing was written now
+		if base.out.Name = f.Name; f.head != nil {
+			base.out.ARN = f.arn()
+		}
+	}
 	return base.out, nil
 }
 

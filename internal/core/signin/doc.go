@@ -29,9 +29,10 @@
 // wait longer, up to a quarter of an hour. The counters stand in a table of
 // fixed size under a keyed hash of the name, whether that exists or not. A
 // client that signed in before holds a device token that is not subject to
-// them: who guesses from elsewhere can delay a person on a new device, and never
-// on one that is known. An invitation and an identity provider are not subject
-// to them either. Hashing is bounded in number, because each takes much memory.
+// them, and an address that has not tried the name yet gets one attempt, of ten
+// in a quarter of an hour. So who guesses from ten addresses and more can delay
+// a person on a new device, and never on one that is known. An invitation and an
+// identity provider are not subject to the counters either. Hashing is bounded in number, because each takes much memory.
 //
 // An unknown name is answered as a wrong password is, after as much work.
 //

@@ -13,6 +13,9 @@ func Rules() []fsck.Rule {
 		{Kind: "session-of", Shape: "ssss"},
 		{Kind: "signin-settings", Shape: "ss", Decode: record.Check[settings]},
 		{Kind: "signin-attempts", Shape: "ssn", Decode: record.Check[attempts]},
+		{Kind: "identity-provider", Shape: "ss", Decode: record.Check[provider]},
+		{Kind: "identity", Shape: "ssss", Decode: record.Check[link]},
+		{Kind: "identity-of", Shape: "sss", Decode: record.Check[linked]},
 		{Kind: "signin-device", Shape: "ssss", Decode: record.Check[device]},
 	}
 }

@@ -73,9 +73,10 @@ type AcceptRequest struct {
 	Password   sensitive.Bytes
 }
 
-// AcceptInvitation sets a password by an invitation, which is used up. nobody is
-// the caller of a request that proved nothing else.
-func (s *Service) AcceptInvitation(ctx context.Context, nobody caller.Caller, req AcceptRequest) error {
+// AcceptInvitation sets a password by an invitation, which is used up, and
+// returns a device token: whoever else guesses does not keep the user from the
+// first login. nobody is the caller of a request that proved nothing else.
+func (s *Service) AcceptInvitation(ctx context.Context, nobody caller.Caller, req AcceptRequest) (device sensitive.Bytes, err error) {
 	if req.Account == "" {
 		req.Account = s.home
 	}
@@ -85,9 +86,10 @@ func (s *Service) AcceptInvitation(ctx context.Context, nobody caller.Caller, re
 		hash, err = s.hasher.make(ctx, req.Password)
 	}
 	if err != nil {
-		return s.refuse(ctx, nobody, policy.AcceptInvitation, req.Account, req.User, err)
+		return device, s.refuse(ctx, nobody, policy.AcceptInvitation, req.Account, req.User, err)
 	}
-	return s.submit(ctx, who, own(who, policy.AcceptInvitation, func(tx *change.Tx) error {
+	device = sensitive.New(spell(devicePrefix, random(secretLen)))
+	err = s.submit(ctx, who, own(who, policy.AcceptInvitation, func(tx *change.Tx) error {
 		id, p, ok, err := find(tx, req.Account, req.User)
 		if err != nil {
 			return err
@@ -97,7 +99,7 @@ func (s *Service) AcceptInvitation(ctx context.Context, nobody caller.Caller, re
 		}
 		p.Invitation, p.InvitedTo = nil, 0
 		p.Password, p.Changed = hash, micros(tx.Now)
-		if err := tx.Delete(s.bucketKey(req.Account, req.User)); err != nil {
+		if _, err := s.succeeded(tx, req.Account, req.User, id.Created, sensitive.Bytes{}, device, tx.Now); err != nil {
 			return err
 		}
 		if err := dropSessions(tx, req.Account, req.User, ""); err != nil {
@@ -105,6 +107,10 @@ func (s *Service) AcceptInvitation(ctx context.Context, nobody caller.Caller, re
 		}
 		return record.Put(tx, profileKey(req.Account, req.User), p)
 	}))
+	if err != nil {
+		return sensitive.Bytes{}, err
+	}
+	return device, nil
 }
 
 func badInvitation() error {
@@ -147,6 +153,9 @@ func (s *Service) invited(ctx context.Context, nobody caller.Caller, req *Accept
 // sessions. A wrong old one counts against the session, which a few end, or
 // against the name.
 func (s *Service) ChangePassword(ctx context.Context, who caller.Caller, old, fresh sensitive.Bytes) error {
+	if err := s.mayOwn(ctx, who, policy.ChangePassword); err != nil {
+		return err
+	}
 	err := CheckPassword(who.Name, fresh)
 	var before *password
 	if err == nil {
@@ -208,7 +217,7 @@ func (s *Service) proveAgain(ctx context.Context, who caller.Caller, old sensiti
 // against the session, or for who has none against the name.
 func (s *Service) countWithin(ctx context.Context, who caller.Caller) error {
 	if who.Session == "" {
-		return s.attempt(ctx, who.Account, who.Name, sensitive.Bytes{}, time.Now())
+		return s.attempt(ctx, who, who.Account, who.Name, sensitive.Bytes{}, time.Now())
 	}
 	over := false
 	_, err := s.gate.DB.Update(ctx, func(tx kv.Txn) error {

@@ -91,7 +91,7 @@ func (s *Service) prove(ctx context.Context, nobody caller.Caller, req *LoginReq
 	if err != nil {
 		return who, p, err
 	}
-	if err = s.attempt(ctx, req.Account, req.User, req.Device, now); err != nil {
+	if err = s.attempt(ctx, nobody, req.Account, req.User, req.Device, now); err != nil {
 		return who, p, err
 	}
 	found := false

@@ -154,7 +154,7 @@ func (s *Service) ListSessions(ctx context.Context, who caller.Caller, user stri
 // about is an edit of the caller's own things, or of another user's when one is
 // named.
 func about(who caller.Caller, op policy.Op, user string, do func(tx *change.Tx) error) *edit {
-	if user == "" || user == who.Name {
+	if who.Kind != caller.System && (user == "" || user == who.Name) {
 		return own(who, op, do)
 	}
 	return others(who, op, user, do)

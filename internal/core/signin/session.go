@@ -58,18 +58,26 @@ func (s *Service) nextPair(id, family []byte, old sensitive.Bytes) pair {
 
 // ends is when a session is over unless it is refreshed.
 func (v *session) ends() time.Time {
-	idle, all := when(v.Used).Add(IdleLasts), when(v.Created).Add(SessionLasts)
+	idle, all := when(v.Used).Add(IdleLasts), v.last()
 	if all.Before(idle) {
 		return all
 	}
 	return idle
 }
 
+// last is when it is over, however often it is refreshed.
+func (v *session) last() time.Time {
+	if v.Method == methodOIDC {
+		return when(v.Created).Add(OIDCLasts)
+	}
+	return when(v.Created).Add(SessionLasts)
+}
+
 // set puts a pair into the session.
 func (v *session) set(s *Service, p pair, now time.Time) {
 	v.Access, v.Refresh = s.hash("access", p.access.Reveal()), s.hash("refresh", p.refresh.Reveal())
 	v.Used = micros(now)
-	v.AccessEnds = min(micros(now.Add(AccessLasts)), micros(when(v.Created).Add(SessionLasts)))
+	v.AccessEnds = min(micros(now.Add(AccessLasts)), micros(v.last()))
 }
 
 func (v *session) tokens(id string, p pair) Tokens {

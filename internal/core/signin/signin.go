@@ -3,6 +3,7 @@ package signin
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"countersign/internal/caller"
@@ -46,17 +47,24 @@ type Config struct {
 	Burst   int           // attempts of one source address at once; default 30
 	Every   time.Duration // and then one each; default 2s
 	Logger  *slog.Logger  // default slog.Default()
+	// AllowLoopback lets an identity provider be at http:// on this machine.
+	AllowLoopback bool
+	// Transport reaches identity providers; default the network.
+	Transport http.RoundTripper
 }
 
 // Service is the operations of signing in. It is safe for concurrent use.
 type Service struct {
-	gate    *gate.Gate
-	changes *change.Service
-	vault   Vault
-	home    string
-	hasher  *hasher
-	sources *sources
-	logger  *slog.Logger
+	gate      *gate.Gate
+	changes   *change.Service
+	vault     Vault
+	home      string
+	hasher    *hasher
+	sources   *sources
+	strangers *strangers
+	logger    *slog.Logger
+
+	providers *providers
 }
 
 // New returns a Service.
@@ -77,7 +85,8 @@ func New(c Config) *Service {
 		c.Logger = slog.Default()
 	}
 	return &Service{gate: c.Gate, changes: c.Changes, vault: c.Vault, home: c.Home, logger: c.Logger,
-		hasher: newHasher(c.Params, c.Hashes), sources: newSources(c.Burst, c.Every)}
+		hasher: newHasher(c.Params, c.Hashes), sources: newSources(c.Burst, c.Every), strangers: &strangers{},
+		providers: newProviders(c.AllowLoopback, c.Transport)}
 }
 
 // profile is how a user signs in.
@@ -187,6 +196,20 @@ func (s *Service) submit(ctx context.Context, who caller.Caller, e *edit) error 
 	}
 	_, err := s.changes.Submit(ctx, who, change.Request{Edit: e})
 	return err
+}
+
+// mayOwn asks policy before something is looked at that the answer could tell
+// of. A refusal is recorded.
+func (s *Service) mayOwn(ctx context.Context, who caller.Caller, op policy.Op) error {
+	rec := gate.NewRecord(who, op, who.Name)
+	err := s.gate.DB.View(ctx, func(r kv.Reader) error {
+		a := gate.NewAccess(r, s.gate.Auth, who, &rec)
+		return a.AllowOwn(&policy.Request{Op: op, Resource: who.ARN(), Account: who.Account})
+	})
+	if err == nil {
+		return nil
+	}
+	return s.gate.Finish(ctx, &rec, err)
 }
 
 // refuse records an attempt of somebody who proved nothing, in the log of the

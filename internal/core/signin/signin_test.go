@@ -3,18 +3,22 @@ package signin_test
 import (
 	"context"
 	"encoding/base32"
+	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/pquerna/otp/totp"
 
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
 	"countersign/internal/core/authn"
+	"countersign/internal/core/change"
 	"countersign/internal/core/coretest"
 	"countersign/internal/core/signin"
 	"countersign/internal/errs"
@@ -43,8 +47,12 @@ func (w *world) member(n string) {
 	w.User(w.t, n, "")
 	inv, err := w.SignIn.InviteUser(w.t.Context(), w.Admin, signin.InviteRequest{User: n})
 	w.ok(err)
-	w.ok(w.SignIn.AcceptInvitation(w.t.Context(), w.nobody(), signin.AcceptRequest{User: n, Invitation: inv.Token, Password: text(passphrase)}))
+	_, err = w.SignIn.AcceptInvitation(w.t.Context(), w.nobody(), signin.AcceptRequest{User: n, Invitation: inv.Token, Password: text(passphrase)})
+	w.ok(err)
 }
+
+// done is ok for a write that tells what became of it.
+func (w *world) done(_ change.Result, err error) { w.t.Helper(); w.ok(err) }
 
 func (w *world) ok(err error) {
 	w.t.Helper()
@@ -177,7 +185,8 @@ func TestInvitation(t *testing.T) {
 		inv, err := w.SignIn.InviteUser(t.Context(), w.Admin, signin.InviteRequest{User: "ann"})
 		w.ok(err)
 		accept := func(user string, token sensitive.Bytes, password string) string {
-			return code(w.SignIn.AcceptInvitation(t.Context(), w.nobody(), signin.AcceptRequest{User: user, Invitation: token, Password: text(password)}))
+			_, err := w.SignIn.AcceptInvitation(t.Context(), w.nobody(), signin.AcceptRequest{User: user, Invitation: token, Password: text(password)})
+			return code(err)
 		}
 		for _, x := range []struct {
 			user, token, password, want string
@@ -308,7 +317,7 @@ func TestSessionsEndAtOnce(t *testing.T) {
 	}
 	// What belonged to a user is not that of a later one of the same name.
 	tk := w.enter("ann")
-	w.ok(w.Authn.DeleteUser(t.Context(), w.Admin, "ann"))
+	w.done(w.Authn.DeleteUser(t.Context(), w.Admin, "ann"))
 	if w.alive(tk) {
 		t.Error("the session of a deleted user is alive")
 	}
@@ -354,7 +363,7 @@ func TestADenialHolds(t *testing.T) {
 	w.member("ann")
 	_, err := w.Authn.PutPolicy(t.Context(), w.Admin, "stay-out", `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"countersign:Login","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"127.0.0.1"}}}]}`, "")
 	w.ok(err)
-	w.ok(w.Authn.Attach(t.Context(), w.Admin, authn.Attachment{Policy: "stay-out", User: "ann"}))
+	w.done(w.Authn.Attach(t.Context(), w.Admin, authn.Attachment{Policy: "stay-out", User: "ann"}))
 	_, err = w.login(signin.LoginRequest{User: "ann", Password: text(passphrase)})
 	w.want(err, "explicit-deny")
 }
@@ -383,6 +392,14 @@ func TestChangePassword(t *testing.T) {
 		t.Error("the session lives on")
 	}
 	w.want(w.SignIn.ChangePassword(t.Context(), w.Admin, text("x"), text(passphrase)), "precondition")
+	// An access key may be narrower than its owner, so it has to be allowed.
+	bob, _ := w.User(t, "bob", "")
+	w.want(w.SignIn.ChangePassword(t.Context(), bob, text("x"), text(passphrase)), "no-match")
+	_, err = w.SignIn.EnrolTOTP(t.Context(), bob)
+	w.want(err, "no-match")
+	_, err = w.SignIn.ConfirmTOTP(t.Context(), bob, "123456")
+	w.want(err, "no-match")
+	w.want(w.SignIn.DisableTOTP(t.Context(), bob, signin.DisableRequest{}), "no-match")
 }
 
 // authenticator makes codes of a secret.
@@ -526,7 +543,7 @@ func TestGuessing(t *testing.T) {
 			return answers
 		}
 		known, unknown := guess("ann"), guess("nobody")
-		if !slices.Equal(known, unknown) || known[4] != signin.CodeBadCredentials || known[5] != signin.CodeWait || known[7] != signin.CodeWait {
+		if !slices.Equal(known, unknown) || known[5] != signin.CodeBadCredentials || known[6] != signin.CodeWait || known[7] != signin.CodeWait {
 			t.Errorf("known %q, unknown %q", known, unknown)
 		}
 		_, err := w.login(signin.LoginRequest{User: "ann", Password: text(passphrase)})
@@ -537,14 +554,20 @@ func TestGuessing(t *testing.T) {
 			t.Error("a known device gets another token")
 		}
 		w.enter("ann") // a success forgets the guesses
+		// One who guesses from one address does not take another's turn.
+		guess("ann")
+		person := w.nobody()
+		person.Source = netip.MustParseAddr("10.0.0.9")
+		_, err = w.SignIn.Login(t.Context(), person, signin.LoginRequest{User: "ann", Password: text(passphrase)})
+		w.ok(err)
 		// Somebody who goes on as fast as allowed.
 		tries := 0
-		for start := time.Now(); time.Since(start) < 24*time.Hour; time.Sleep(10 * time.Second) {
+		for start := time.Now(); time.Since(start) < 24*time.Hour; time.Sleep(30 * time.Second) {
 			if _, err := w.login(signin.LoginRequest{User: "ann", Password: text("a guess")}); code(err) == signin.CodeBadCredentials {
 				tries++
 			}
 		}
-		if tries < 90 || tries > 120 {
+		if tries < 180 || tries > 220 {
 			t.Errorf("%d guesses in a day", tries)
 		}
 		_, err = w.login(signin.LoginRequest{User: "ann", Password: text(passphrase), Device: home})
@@ -580,7 +603,7 @@ func TestGuessesAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if got[signin.CodeBadCredentials] > 6 || got[signin.CodeBadCredentials]+got[signin.CodeWait] != 30 {
+	if got[signin.CodeBadCredentials] > 7 || got[signin.CodeBadCredentials]+got[signin.CodeWait] != 30 {
 		t.Errorf("%v", got)
 	}
 }
@@ -613,4 +636,49 @@ func TestCheckPassword(t *testing.T) {
 			t.Errorf("%q: %v", p, err)
 		}
 	}
+}
+
+func TestSweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		for i := range 60 { // more than one transaction
+			w.member("user" + strconv.Itoa(i))
+			w.enter("user" + strconv.Itoa(i))
+		}
+		w.member("gone")
+		w.enter("gone")
+		w.ok(w.SignIn.PutProvider(t.Context(), w.Admin, signin.Provider{Issuer: "https://idp.example", ClientID: "c"}, text("")))
+		w.ok(w.SignIn.LinkUser(t.Context(), w.Admin, "gone", "s"))
+		w.ok(w.SignIn.LinkUser(t.Context(), w.Admin, "user1", "t"))
+		_, err := w.login(signin.LoginRequest{User: "nobody", Password: text("a guess")})
+		w.want(err, signin.CodeBadCredentials)
+		kinds := func() map[string]int {
+			n := map[string]int{}
+			for k := range w.Dump(t) {
+				if parts := strings.SplitN(k, "\x00\x01", 3); len(parts) > 1 {
+					n[parts[1]]++
+				}
+			}
+			return n
+		}
+		before := kinds()
+		w.ok(w.SignIn.Sweep(t.Context()))
+		if diff := cmp.Diff(before, kinds()); diff != "" {
+			t.Errorf("what is in use was swept: %s", diff)
+		}
+		time.Sleep(time.Second)
+		w.done(w.Authn.DeleteUser(t.Context(), w.Admin, "gone"))
+		w.ok(w.SignIn.Sweep(t.Context()))
+		after := kinds()
+		for kind, fewer := range map[string]int{"session": 1, "session-of": 1, "login": 1, "signin-device": 2, "identity": 1, "identity-of": 1, "signin-attempts": 0} {
+			if before[kind]-after[kind] != fewer {
+				t.Errorf("of a deleted user: %s %d, before %d", kind, after[kind], before[kind])
+			}
+		}
+		time.Sleep(25 * time.Hour) // fake time
+		w.ok(w.SignIn.Sweep(t.Context()))
+		if after = kinds(); after["session"]+after["session-of"]+after["signin-attempts"] != 0 || after["login"] != 60 || after["identity"] != 1 {
+			t.Errorf("after a day: %v", after)
+		}
+	})
 }

@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/binary"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
 
+	"countersign/internal/caller"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
@@ -62,9 +64,9 @@ func wait(count int) time.Duration {
 }
 
 // attempt counts one try to prove a name, before it is looked at. It is
-// Throttled while the name has to wait, unless the client is known. The names
-// must be valid; whether they exist makes no difference.
-func (s *Service) attempt(ctx context.Context, acct, user string, known sensitive.Bytes, now time.Time) error {
+// Throttled while the name has to wait, unless the client is known or has not
+// tried yet. The names must be valid; whether they exist makes no difference.
+func (s *Service) attempt(ctx context.Context, who caller.Caller, acct, user string, known sensitive.Bytes, now time.Time) error {
 	var refusal error
 	_, err := s.gate.DB.Update(ctx, func(tx kv.Txn) error {
 		refusal = nil
@@ -89,8 +91,11 @@ func (s *Service) attempt(ctx context.Context, acct, user string, known sensitiv
 		}
 		return record.Put(tx, key, b)
 	})
-	if err != nil {
+	if err != nil || refusal == nil {
 		return err
+	}
+	if s.strangers.may(string(s.bucketKey(acct, user)), who.Source, now) {
+		return nil
 	}
 	return refusal
 }
@@ -182,14 +187,20 @@ func newSources(burst int, every time.Duration) *sources {
 	return &sources{burst: burst, every: every, young: map[netip.Prefix]*rate.Limiter{}}
 }
 
-// take counts an attempt from an address. Those of IPv6 share a /64, which is
-// what one subscriber has.
-func (s *sources) take(from netip.Addr, now time.Time) error {
+// subscriber is what counts as one address: those of IPv6 share a /64. No
+// address is the zero prefix.
+func subscriber(from netip.Addr) netip.Prefix {
 	bits := from.BitLen()
 	if from.Is6() {
 		bits = 64
 	}
-	p, _ := from.Prefix(bits) // of no address: the zero prefix, shared by all of these
+	p, _ := from.Prefix(bits)
+	return p
+}
+
+// take counts an attempt from an address.
+func (s *sources) take(from netip.Addr, now time.Time) error {
+	p := subscriber(from)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.young[p]
@@ -206,4 +217,45 @@ func (s *sources) take(from netip.Addr, now time.Time) error {
 		return errs.Coded(errs.Throttled, CodeWait, "too many attempts from this address: try again in a while")
 	}
 	return nil
+}
+
+// strangers lets an address that has not tried a name yet have one attempt while
+// the name has to wait, so that who guesses from a few addresses does not take
+// the turn of a person on a new device. It is a few attempts in each longestWait
+// for one name, and kept in memory for the names that wait.
+type strangers struct {
+	mu sync.Mutex
+	m  map[string]*turns
+}
+
+// turns are the addresses that had theirs.
+type turns struct {
+	since time.Time
+	had   [maxTurns]netip.Prefix
+	n     int
+}
+
+const (
+	maxTurns = 10
+	maxNames = 4096
+)
+
+func (x *strangers) may(name string, from netip.Addr, now time.Time) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	t := x.m[name]
+	if t == nil || now.Sub(t.since) >= longestWait {
+		if x.m == nil || len(x.m) >= maxNames {
+			x.m = map[string]*turns{}
+		}
+		t = &turns{since: now}
+		x.m[name] = t
+	}
+	p := subscriber(from)
+	if t.n == maxTurns || slices.Contains(t.had[:t.n], p) {
+		return false
+	}
+	t.had[t.n] = p
+	t.n++
+	return true
 }

@@ -67,6 +67,9 @@ func (s *Service) EnrolTOTP(ctx context.Context, who caller.Caller) (Enrolment, 
 // new one puts it into use, and gives the recovery codes, which are shown this
 // once. From then on it renews the session's second factor.
 func (s *Service) ConfirmTOTP(ctx context.Context, who caller.Caller, code string) ([]sensitive.Bytes, error) {
+	if err := s.mayOwn(ctx, who, policy.ConfirmTOTP); err != nil {
+		return nil, err
+	}
 	err := s.sources.take(who.Source, time.Now())
 	if err == nil {
 		err = s.countWithin(ctx, who)
@@ -144,9 +147,12 @@ type DisableRequest struct {
 
 // DisableTOTP forgets an authenticator and its recovery codes.
 func (s *Service) DisableTOTP(ctx context.Context, who caller.Caller, req DisableRequest) error {
-	mine := req.User == "" || req.User == who.Name
+	mine := who.Kind != caller.System && (req.User == "" || req.User == who.Name)
 	if mine {
 		req.User = who.Name
+		if err := s.mayOwn(ctx, who, policy.DisableTOTP); err != nil {
+			return err
+		}
 		err := s.sources.take(who.Source, time.Now())
 		if err == nil {
 			err = s.countWithin(ctx, who)

@@ -120,6 +120,11 @@ type voteBody struct {
 	Signature string `json:"signature"`
 }
 
+type rejectBody struct {
+	Digest  string `json:"digest"`
+	Comment string `json:"comment"`
+}
+
 type commentBody struct {
 	Comment string `json:"comment"`
 }
@@ -135,27 +140,27 @@ func changeRows() []route {
 			})
 	}
 	return []route{
-		row(route{method: "POST", path: "/secret/patch", op: policy.PutValue, deadline: deadline, workflow: true, params: []param{named}}, patchSecret),
+		row(route{method: "POST", path: "/secret/patch", op: policy.PutValue, deadline: deadline, workflow: true, once: true, params: []param{named}}, patchSecret),
 		row(route{method: "GET", path: "/secret/proposed", op: policy.ReadValue, deadline: deadline, workflow: true,
 			params: []param{{name: "change", kind: text, required: true}}}, readProposed),
-		row(route{method: "POST", path: "/rollback", op: policy.Rollback, deadline: deadline, workflow: true}, rollback),
+		row(route{method: "POST", path: "/rollback", op: policy.Rollback, deadline: deadline, workflow: true, once: true}, rollback),
 		row(route{method: "GET", path: "/changes", op: policy.ListChanges, deadline: deadline, workflow: true, params: []param{
 			{name: "name", kind: text}, {name: "noun", kind: text}, {name: "prefix", kind: text}, {name: "status", kind: text, repeats: true},
 			{name: "author", kind: text}, {name: "since", kind: instant}, {name: "until", kind: instant}, limit, page}}, listChanges),
-		row(route{method: "GET", path: "/changes/{id}", op: policy.ReadChange, deadline: deadline, workflow: true},
+		row(route{method: "GET", path: "/changes/{id}", op: policy.ReadChange, deadline: deadline, workflow: true, tagged: true},
 			func(a *api, c *call, _ *none) func(context.Context) (reviewView, error) {
 				return func(ctx context.Context) (reviewView, error) {
 					r, err := a.Changes.Get(ctx, c.who, c.vars[0])
 					return viewReview(r), err
 				}
 			}),
-		row(route{method: "POST", path: "/changes/{id}/approve", op: policy.ReviewChange, name: "ApproveChange", deadline: deadline, workflow: true},
+		row(route{method: "POST", path: "/changes/{id}/approve", op: policy.ReviewChange, deadline: deadline, workflow: true},
 			func(a *api, c *call, in *voteBody) func(context.Context) (decidedView, error) {
 				return vote(a, c, in, true)
 			}),
-		row(route{method: "POST", path: "/changes/{id}/reject", op: policy.ReviewChange, name: "RejectChange", deadline: deadline, workflow: true, mayLack: true, limit: maxBody},
-			func(a *api, c *call, in *voteBody) func(context.Context) (decidedView, error) {
-				return vote(a, c, in, false)
+		row(route{method: "POST", path: "/changes/{id}/reject", op: policy.ReviewChange, deadline: deadline, workflow: true, mayLack: true, limit: maxBody},
+			func(a *api, c *call, in *rejectBody) func(context.Context) (decidedView, error) {
+				return vote(a, c, &voteBody{Digest: in.Digest, Comment: in.Comment}, false)
 			}),
 		step("withdraw", policy.WithdrawChange, func(a *api, ctx context.Context, c *call, in *commentBody) (change.Record, error) {
 			return a.Changes.Withdraw(ctx, c.who, c.vars[0], in.Comment)
@@ -163,9 +168,13 @@ func changeRows() []route {
 		step("comments", policy.CommentChange, func(a *api, ctx context.Context, c *call, in *commentBody) (change.Record, error) {
 			return a.Changes.Comment(ctx, c.who, c.vars[0], in.Comment)
 		}),
-		step("ready", policy.WithdrawChange, func(a *api, ctx context.Context, c *call, in *commentBody) (change.Record, error) {
-			return a.Changes.Ready(ctx, c.who, c.vars[0])
-		}),
+		row(route{method: "POST", path: "/changes/{id}/ready", op: policy.WithdrawChange, deadline: deadline, workflow: true},
+			func(a *api, c *call, _ *none) func(context.Context) (changeView, error) {
+				return func(ctx context.Context) (changeView, error) {
+					r, err := a.Changes.Ready(ctx, c.who, c.vars[0])
+					return viewChange(r), err
+				}
+			}),
 	}
 }
 
@@ -260,11 +269,8 @@ func listChanges(a *api, c *call, _ *none) func(context.Context) (list[changeVie
 
 func vote(a *api, c *call, in *voteBody, approve bool) func(context.Context) (decidedView, error) {
 	digest, err := hex.DecodeString(in.Digest)
-	switch {
-	case err != nil || len(digest) != 32 && (approve || len(digest) != 0):
+	if err != nil || len(digest) != 32 && (approve || len(digest) != 0) {
 		c.fail("digest", "the digest is that of the review: 64 hexadecimal digits")
-	case !approve && in.Signature != "":
-		c.fail("signature", "a rejection is not signed")
 	}
 	req := change.VoteRequest{ID: c.vars[0], Approve: approve, Digest: digest, Comment: in.Comment, Signature: in.Signature}
 	return func(ctx context.Context) (decidedView, error) {
@@ -320,7 +326,7 @@ func protectionRows() []route {
 					return rulesView{r.Rules, r.Revision}, err
 				}
 			}),
-		row(route{method: "POST", path: "/protection", op: policy.PutRules, deadline: deadline, workflow: true},
+		row(route{method: "POST", path: "/protection", op: policy.PutRules, deadline: deadline, workflow: true, once: true},
 			func(a *api, c *call, in *ruleChangeBody) func(context.Context) (change.Result, error) {
 				rc := change.RuleChange{Set: in.Set, Before: in.Before, Delete: in.Delete, Revision: in.Revision}
 				if in.Replace != nil {
@@ -330,7 +336,7 @@ func protectionRows() []route {
 					return a.Changes.PutRules(ctx, c.who, rc, in.Reason, in.options.of(c))
 				}
 			}),
-		row(route{method: "POST", path: "/protection/test", op: policy.GetRules, name: "TestRules", deadline: deadline, workflow: true}, testRules),
+		row(route{method: "POST", path: "/protection/test", op: policy.GetRules, deadline: deadline, workflow: true}, testRules),
 	}
 }
 

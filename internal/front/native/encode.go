@@ -41,7 +41,7 @@ type stream interface {
 const keepBuffer = 1 << 17
 
 // answer encodes what an action returned.
-func (a *api) answer(ctx context.Context, w http.ResponseWriter, rt *route, v any) error {
+func (a *api) answer(ctx context.Context, w http.ResponseWriter, r *http.Request, rt *route, v any) error {
 	var b []byte
 	switch v := v.(type) {
 	case stream:
@@ -66,6 +66,10 @@ func (a *api) answer(ctx context.Context, w http.ResponseWriter, rt *route, v an
 		b = buf.Bytes()
 	}
 	h := w.Header()
+	if rt.tagged && unchanged(h, r, b) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
 	h["Content-Type"] = isJSON
 	h["Content-Length"] = []string{strconv.Itoa(len(b))}
 	_, _ = w.Write(b) // a client that is gone is no failure of the server
@@ -126,6 +130,14 @@ func appendPayload(b, data []byte, binary bool) []byte {
 
 const hexDigits = "0123456789abcdef"
 
+// plain are the characters that stand for themselves in a JSON string.
+var plain = func() (t [256]bool) {
+	for c := range utf8.RuneSelf {
+		t[c] = c >= 0x20 && c != '"' && c != '\\'
+	}
+	return t
+}()
+
 // appendQuoted appends s as a JSON string: what RFC 8259 asks to be escaped is,
 // and so are the line separators that JavaScript once did not take. Bytes that
 // are not UTF-8 become U+FFFD.
@@ -134,7 +146,7 @@ func appendQuoted(b, s []byte) []byte {
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' && c < utf8.RuneSelf {
+		if plain[c] {
 			i++
 			continue
 		}

@@ -32,6 +32,12 @@ type server struct {
 
 func newServer(t testing.TB, c coretest.Config) *server {
 	t.Helper()
+	return newLimited(t, c, Rate{PerSecond: 1e6, Burst: 1e6})
+}
+
+// newLimited is a server with a limit of workflow calls.
+func newLimited(t testing.TB, c coretest.Config, r Rate) *server {
+	t.Helper()
 	core := coretest.New(t, c)
 	oc := operate.Config{Gate: core.Gate, Home: core.Authn, Log: core.Log, Relay: core.Relay, Keyring: core.Ring,
 		Walk:     keyring.Walk{DB: core.DB, Ciphertext: sealed.Ciphertext, DataKeys: secret.DataKeys},
@@ -41,9 +47,9 @@ func newServer(t testing.TB, c coretest.Config) *server {
 		oc.Store = db
 	}
 	h, err := New(Config{
-		Secrets: core.Secrets, Authn: core.Authn, Gate: core.Gate, SignIn: core.SignIn, Operate: operate.New(oc),
+		Secrets: core.Secrets, Authn: core.Authn, Changes: core.Changes, Projects: core.Projects, Rate: r, Gate: core.Gate, SignIn: core.SignIn, Operate: operate.New(oc),
 		Inspect: inspect.New(inspect.Config{Gate: core.Gate, Log: core.Log, Relay: core.Relay, Identities: core.Authn,
-			Secrets: core.Secrets, Vault: core.Ring, Dir: filepath.Join(core.Dir, "audit"),
+			Secrets: core.Secrets, Emergencies: core.Changes, Vault: core.Ring, Dir: filepath.Join(core.Dir, "audit"),
 			Keys: []ed25519.PublicKey{core.Log.PublicKey()}}),
 		Region: coretest.Region, Regions: core.Secrets.Regions(), Logger: c.Logger,
 	})

@@ -42,6 +42,7 @@ import (
 	"countersign/internal/core/gate"
 	"countersign/internal/core/inspect"
 	"countersign/internal/core/operate"
+	"countersign/internal/core/project"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
 	"countersign/internal/errs"
@@ -60,19 +61,20 @@ const (
 
 // Config configures New. Every field is required but those with a default.
 type Config struct {
-	Secrets *secret.Service
-	Authn   *authn.Service
-	Changes *change.Service
-	Inspect *inspect.Service
-	Operate *operate.Service
-	Gate    *gate.Gate
-	SignIn  *signin.Service
-	Proxies httpx.Proxies  // whose word on the client's address is taken; default nobody's
-	Observe httpx.Observer // told of each answer; default nobody
-	Region  string         // home: of requests that name none
-	Regions []string       // region labels of this server, Region among them
-	Rate    Rate           // of workflow calls, for each principal
-	Logger  *slog.Logger   // default slog.Default()
+	Secrets  *secret.Service
+	Authn    *authn.Service
+	Changes  *change.Service
+	Projects *project.Service
+	Inspect  *inspect.Service
+	Operate  *operate.Service
+	Gate     *gate.Gate
+	SignIn   *signin.Service
+	Proxies  httpx.Proxies  // whose word on the client's address is taken; default nobody's
+	Observe  httpx.Observer // told of each answer; default nobody
+	Region   string         // home: of requests that name none
+	Regions  []string       // region labels of this server, Region among them
+	Rate     Rate           // of workflow calls, for each principal
+	Logger   *slog.Logger   // default slog.Default()
 	// Draining ends when the server stops taking requests: then streams end
 	// that would go on for ever. Default: they end with their client.
 	Draining context.Context
@@ -87,6 +89,7 @@ type api struct {
 	keys     *sigv4.KeyCache
 	limiter  *limiter
 	buffers  sync.Pool // *[]byte, of answers
+	calls    sync.Pool // *call
 }
 
 // cachedKeys is how many derived signing keys are kept.
@@ -96,7 +99,7 @@ const cachedKeys = 4096
 // client sent it, Base included.
 func New(c Config) (http.Handler, error) {
 	switch {
-	case c.Secrets == nil, c.Authn == nil, c.Changes == nil, c.Inspect == nil, c.Operate == nil, c.Gate == nil, c.SignIn == nil:
+	case c.Secrets == nil, c.Authn == nil, c.Changes == nil, c.Projects == nil, c.Inspect == nil, c.Operate == nil, c.Gate == nil, c.SignIn == nil:
 		return nil, errs.New(errs.Internal, "the native front lacks a service")
 	case !slices.Contains(c.Regions, c.Region):
 		return nil, errs.InvalidField("Region", "the home region is not one of the regions")
@@ -105,6 +108,7 @@ func New(c Config) (http.Handler, error) {
 		c.Logger = slog.Default()
 	}
 	a := &api{Config: c, limiter: newLimiter(c.Rate), paths: map[string]*resource{}}
+	a.calls.New = func() any { return &call{} }
 	a.buffers.New = func() any { b := make([]byte, 0, 1024); return &b }
 	var err error
 	if a.verifier, err = sigv4.New(sigv4.Config{Regions: c.Regions}); err != nil {
@@ -164,19 +168,21 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, rt *route, vars [2]s
 		ctx, cancel = context.WithTimeout(ctx, rt.deadline)
 		defer cancel()
 	}
-	c := call{vars: vars}
+	c := a.calls.Get().(*call)
+	defer a.release(c)
+	c.vars = vars
 	c.parseQuery(r.URL.RawQuery, rt.params)
-	who, err := a.authenticate(ctx, w, r, rt, &c, meta)
+	who, err := a.authenticate(ctx, w, r, rt, c, meta)
 	if err != nil {
 		return a.record(ctx, meta.Nobody(Front), rt, c.claimed, err)
 	}
-	c.who = meta.Fill(who, Front, a.region(&c))
+	c.who = meta.Fill(who, Front, a.region(c))
 	if rt.workflow {
 		if err := a.limiter.take(w.Header(), c.who); err != nil {
 			return a.record(ctx, c.who, rt, "", err)
 		}
 	}
-	act := a.plan(w, r, rt, &c)
+	act := a.plan(w, r, rt, c)
 	if c.err != nil {
 		return a.record(ctx, c.who, rt, "", c.err)
 	}
@@ -187,7 +193,14 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, rt *route, vars [2]s
 	if err != nil {
 		return err
 	}
-	return a.answer(ctx, w, rt, answer)
+	return a.answer(ctx, w, r, rt, answer)
+}
+
+// release makes a call ready for the next request, without anything of this one.
+func (a *api) release(c *call) {
+	clear(c.query)
+	*c = call{query: c.query[:0]}
+	a.calls.Put(c)
 }
 
 // plan decodes what is left to decode, and returns what to do.
@@ -198,7 +211,6 @@ func (a *api) plan(w http.ResponseWriter, r *http.Request, rt *route, c *call) a
 	if c.err = checkHeaders(r, rt, c); c.err != nil {
 		return nil
 	}
-	c.key = r.Header.Get("Idempotency-Key")
 	if !c.read {
 		if c.body, c.err = readBody(w, r, rt); c.err != nil {
 			return nil

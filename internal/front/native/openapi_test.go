@@ -92,6 +92,11 @@ func (d doc) checkRow(t *testing.T, r route, op doc) {
 	for _, p := range r.params {
 		want["query "+p.name] = spell(string(p.kind), p.required, p.repeats)
 	}
+	for header, takes := range map[string]bool{headerOnce: r.once, headerMatch: r.based, headerNoMatch: r.tagged} {
+		if takes {
+			want["header "+header] = "string"
+		}
+	}
 	got := map[string]string{}
 	params, _ := op["parameters"].([]any)
 	for _, p := range params {
@@ -123,6 +128,9 @@ func (d doc) checkRow(t *testing.T, r route, op doc) {
 	content := d.at(t, "paths", r.path, strings.ToLower(r.method), "responses", "200", "content", r.media)
 	if r.media == "application/json" {
 		d.checkType(t, "answer", r.out, d.follow(t, content["schema"].(doc)))
+	}
+	if r.workflow {
+		d.at(t, "paths", r.path, strings.ToLower(r.method), "responses", "429", "headers", "RateLimit-Remaining")
 	}
 	if r.open {
 		if open, ok := op["security"].([]any); !ok || len(open) != 0 {
@@ -339,6 +347,12 @@ func TestAnswersFitTheDocument(t *testing.T) {
 	}
 	label := s.want(t, "POST", "/secret/label?name=a/b", `{"label":"AWSCURRENT","to":"`+first+`"}`)
 	s.fits(t, d, "POST", "/secret/label", label, covered)
+	s.reviewed(t, func(method, path, body string) map[string]any {
+		out := s.want(t, method, path, body)
+		path, _, _ = strings.Cut(path, "?")
+		s.fits(t, d, method, path, out, covered)
+		return out
+	})
 	s.signInCalls(t, d, covered)
 	for _, r := range rows() {
 		if r.media == "application/json" && !covered[r.method+" "+r.path] {
@@ -352,6 +366,41 @@ func TestAnswersFitTheDocument(t *testing.T) {
 			t.Errorf("%s: %s", path, wrong)
 		}
 	}
+}
+
+// reviewed goes through every step of a review.
+func (s *server) reviewed(t *testing.T, call func(method, path, body string) map[string]any) {
+	call("POST", "/protection", guard)
+	call("POST", "/secret", `{"name":"free/a","value":"{}"}`)
+	call("POST", "/secret/patch?name=free/a", `{"set":{"k":"v"},"base":1}`)
+	propose := func(body string) string {
+		return call("POST", "/secret/patch?name=guarded/a", body)["change"].(string)
+	}
+	approve := func(id string) {
+		digest := call("GET", "/changes/"+id, "")["digest"].(string)
+		call("POST", "/changes/"+id+"/approve", `{"digest":"`+digest+`","comment":"fine"}`)
+		call("GET", "/changes/"+id, "")
+	}
+	approve(propose(`{"set":{"k":"v","l":"w"},"reason":"first"}`))
+	approve(propose(`{"set":{"k":"x"},"unset":["l"]}`))
+	call("GET", "/secret/proof?name=guarded/a", "")
+	id := propose(`{"set":{"k":"y"},"draft":true,"not_before":"` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `"}`)
+	call("GET", "/secret/proposed?change="+id, "")
+	call("POST", "/changes/"+id+"/comments", `{"comment":"look"}`)
+	call("POST", "/changes/"+id+"/ready", "")
+	call("POST", "/changes/"+id+"/withdraw", "")
+	_, carl := s.User(t, "carl", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
+	others := object(t, s.do(t, token(carl), "POST", "/secret/patch?name=guarded/a", `{"set":{"z":"z"}}`))["change"].(string)
+	call("POST", "/changes/"+others+"/reject", `{"comment":"no"}`)
+	call("POST", "/rollback", `{"name":"guarded/a","version":1}`)
+	call("GET", "/changes?name=guarded/a&limit=2", "")
+	call("GET", "/protection", "")
+	call("POST", "/protection/test", `{"name":"guarded/a"}`)
+	call("POST", "/projects", `{"name":"shop","environments":["dev","prod"],"description":"the shop","reason":"new"}`)
+	call("PATCH", "/projects/shop", `{"add":["qa"],"remove":["dev"],"description":"d"}`)
+	call("GET", "/projects/shop", "")
+	call("GET", "/projects?limit=1", "")
+	call("DELETE", "/projects/shop?reason=old", "")
 }
 
 // fits holds an answer against the schema of its row.

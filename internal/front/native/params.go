@@ -32,7 +32,8 @@ const (
 // pair is one parameter as it was given.
 type pair struct{ name, value string }
 
-// call is one request while it is decoded. The first thing wrong with it is kept
+// call is one request while it is decoded and answered, and not to be kept any
+// longer. The first thing wrong with it is kept
 // in err, and the functions that read it then return zero values: a row looks at
 // everything and its action runs only when nothing was wrong.
 type call struct {
@@ -40,9 +41,10 @@ type call struct {
 	vars    [2]string // variable parts of the path
 	query   []pair
 	body    []byte
-	read    bool   // the body was read, for its signature
-	claimed string // id of an access key that was not proved
-	key     string // Idempotency-Key
+	read    bool    // the body was read, for its signature
+	claimed string  // id of an access key that was not proved
+	key     string  // Idempotency-Key
+	base    *uint64 // of If-Match
 	err     error
 }
 
@@ -226,6 +228,9 @@ func checkHeaders(r *http.Request, rt *route, c *call) error {
 	}
 	if len(r.Header["Content-Encoding"]) > 0 {
 		return errs.Coded(errs.Invalid, codeHeader, "an encoded body is not taken")
+	}
+	if err := checkConditions(r, rt, c); err != nil {
+		return err
 	}
 	has := r.ContentLength != 0 || len(c.body) > 0
 	if rt.limit > 0 && has && !saysJSON(r.Header["Content-Type"]) {

@@ -49,6 +49,9 @@ type route struct {
 	workflow     bool          // it is a step of a review, and so limited in rate
 	deadline     time.Duration // brief: none; 0: a stream
 	params       []param
+	once         bool   // Idempotency-Key is taken: the same request is made once only
+	based        bool   // If-Match is taken: the number of the base version
+	tagged       bool   // the answer has an ETag, and If-None-Match is taken
 	media        string // of the answer; default application/json
 	open         bool   // asks for no caller: the core proves one, or not
 	limited      bool   // may be used before an account's second factor was shown
@@ -92,7 +95,8 @@ func row[In, Out any](r route, plan func(a *api, c *call, in *In) func(context.C
 
 // rows is the table, with what all rows have in common filled in.
 func rows() []route {
-	all := slices.Concat(secretRows(), versionRows(), userRows(), groupRows(), keyRows(), policyRows(), auditRows(), operateRows(), changeRows(), protectionRows(), signInRows(), sessionRows())
+	all := slices.Concat(secretRows(), versionRows(), userRows(), groupRows(), keyRows(), policyRows(), auditRows(), operateRows(), changeRows(), protectionRows(), glassRows(), proofRows(), projectRows(),
+		signInRows(), sessionRows(), oidcRows())
 	for i := range all {
 		r := &all[i]
 		if r.name == "" {

@@ -15,7 +15,7 @@ import (
 )
 
 // things are names to put into the samples.
-type things struct{ secret, user, group, policy, key, decision, version string }
+type things struct{ secret, user, group, policy, key, decision, version, change, project string }
 
 // samples is a well-formed request to each row.
 var samples = map[string][2]string{ // what follows the row's path, or the path, and the body
@@ -67,6 +67,29 @@ var samples = map[string][2]string{ // what follows the row's path, or the path,
 	"GET /keyring":                         {},
 	"POST /keyring/rotate":                 {},
 	"GET /whoami":                          {},
+	"POST /secret/patch":                   {"?name=SECRET", `{"unset":["k"]}`},
+	"GET /secret/proposed":                 {"?change=CHANGE"},
+	"POST /rollback":                       {"", `{"name":"SECRET","version":1}`},
+	"GET /changes":                         {"?name=SECRET"},
+	"GET /changes/{id}":                    {"/changes/CHANGE"},
+	"POST /changes/{id}/approve":           {"/changes/CHANGE/approve", `{"digest":"` + strings.Repeat("0", 64) + `"}`},
+	"POST /changes/{id}/reject":            {"/changes/CHANGE/reject", `{"comment":"no"}`},
+	"POST /changes/{id}/withdraw":          {"/changes/CHANGE/withdraw", `{"comment":"no"}`},
+	"POST /changes/{id}/comments":          {"/changes/CHANGE/comments", `{"comment":"why?"}`},
+	"POST /changes/{id}/ready":             {"/changes/CHANGE/ready"},
+	"GET /protection":                      {},
+	"POST /protection":                     {"", `{"delete":"guard"}`},
+	"GET /projects":                        {},
+	"POST /projects":                       {"", `{"name":"shop","environments":["dev"]}`},
+	"GET /projects/{name}":                 {"/projects/PROJECT"},
+	"PATCH /projects/{name}":               {"/projects/PROJECT", `{"add":["qa"]}`},
+	"DELETE /projects/{name}":              {"/projects/PROJECT"},
+	"POST /protection/test":                {"", `{"name":"guarded/a"}`},
+	"GET /break-glass":                     {"?all=true"},
+	"POST /break-glass":                    {"", `{"reason":"the house is on fire"}`},
+	"GET /break-glass/{id}":                {"/break-glass/CHANGE"},
+	"POST /break-glass/{id}/close":         {"/break-glass/CHANGE/close", `{"comment":"fine"}`},
+	"GET /secret/proof":                    {"?name=SECRET"},
 	"POST /logout":                         {},
 	"GET /sessions":                        {"?user=USER"},
 	"DELETE /sessions":                     {"?user=USER"},
@@ -76,6 +99,11 @@ var samples = map[string][2]string{ // what follows the row's path, or the path,
 	"DELETE /totp":                         {"?user=USER", `{"code":""}`},
 	"POST /users/{name}/invitation":        {"/users/USER/invitation", `{"reset":false}`},
 	"GET /sign-in/settings":                {},
+	"GET /identity-provider":               {},
+	"PUT /identity-provider":               {"", `{"issuer":"https://idp.example","client_id":"c"}`},
+	"DELETE /identity-provider":            {},
+	"PUT /users/{name}/identity":           {"/users/USER/identity", `{"subject":"s"}`},
+	"DELETE /users/{name}/identity":        {"/users/USER/identity"},
 	"PUT /sign-in/settings":                {"", `{"mfa_required":true}`},
 }
 
@@ -91,7 +119,7 @@ func sample(t *testing.T, r route, th things) (path, body string) {
 		arn = "arn:aws:secretsmanager:" + coretest.Region + ":" + coretest.Home + ":secret:" + th.secret
 	}
 	fill := strings.NewReplacer("SECRET", th.secret, "USER", th.user, "GROUP", th.group, "POLICY", th.policy, "KEY", th.key,
-		"DECISION", th.decision, "VERSION", th.version, "ARN", arn)
+		"DECISION", th.decision, "CHANGE", th.change, "PROJECT", th.project, "VERSION", th.version, "ARN", arn)
 	if path = s[0]; !strings.HasPrefix(path, "/") {
 		path = r.path + path
 	}
@@ -103,15 +131,22 @@ func authenticated() []route {
 	return slices.DeleteFunc(rows(), func(r route) bool { return r.document != nil || r.open })
 }
 
+// guard is a rule for what begins with guarded/, which authors may decide on
+// themselves.
+const guard = `{"set":{"name":"guard","match":["guarded/*"],"approvals":[{"count":1}],"allow_author":true}}`
+
 // furnished is a server with one of each thing.
 func furnished(t *testing.T) (*server, things) {
 	s := newServer(t, coretest.Config{})
-	th := things{secret: "team/db", user: "annabel", group: "readers", policy: "annabel-policy"}
+	th := things{secret: "team/db", user: "annabel", group: "readers", policy: "annabel-policy", project: "bakery"}
 	_, key := s.User(t, "annabel", `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}`)
 	th.key = key.ID
 	s.want(t, "POST", "/groups", `{"name":"readers"}`)
 	s.want(t, "POST", "/secret", `{"name":"team/db","value":"v"}`)
 	th.version = s.want(t, "GET", "/secret/value?name=team/db", "")["version_id"].(string)
+	s.want(t, "POST", "/protection", guard)
+	s.want(t, "POST", "/projects", `{"name":"bakery","environments":["prod"]}`)
+	th.change = s.want(t, "POST", "/secret", `{"name":"guarded/a","value":"v"}`)["change"].(string)
 	th.decision = failed(t, s.do(t, token(key), "GET", "/secret/value?name=team/db", "")).Decision
 	return s, th
 }
@@ -140,11 +175,8 @@ func TestDenied(t *testing.T) {
 	_, bob := s.User(t, "bob", "")
 	before := s.Dump(t)
 	for _, r := range authenticated() {
-		switch r.path {
-		case "/whoami", "/logout", "/password", "/totp", "/totp/confirm":
-			if r.method != "DELETE" {
-				continue // everybody's own
-			}
+		if r.name == "WhoAmI" {
+			continue
 		}
 		path, body := sample(t, r, th)
 		n := len(s.Records(t))
@@ -262,12 +294,12 @@ func TestIsolation(t *testing.T) {
 	arn := "arn:aws:secretsmanager:" + coretest.Region + ":" + coretest.Home + ":secret:"
 	full := strings.TrimPrefix(s.want(t, "GET", "/secret?name=team/db", "")["arn"].(string), arn)
 	absent := things{secret: "team/zz", user: "zedekiah", group: "zeroers", policy: "zedekiah-policy", key: "AKIAAAAAAAAAAAAAAAAA",
-		decision: "01ARZ3NDEKTSV4RRFFQ69G5FAV", version: "00000000-0000-4000-8000-000000000000"}
+		decision: "01ARZ3NDEKTSV4RRFFQ69G5FAV", change: "01ARZ3NDEKTSV4RRFFQ69G5FAW", project: "butcher", version: "00000000-0000-4000-8000-000000000000"}
 	there, gone := th, absent
 	there.secret, gone.secret = arn+full, arn+"team/zz-ABCDEF"
 	home := accountOf(s.Dump(t), coretest.Home)
 	unnamed := func(b string, th things) string {
-		for _, n := range []string{th.secret, strings.TrimPrefix(th.secret, arn), "team/db", "team/zz", th.policy, th.user, th.group, th.key, th.version} {
+		for _, n := range []string{th.secret, strings.TrimPrefix(th.secret, arn), "team/db", "team/zz", th.policy, th.user, th.project, th.group, th.key, th.version} {
 			b = strings.ReplaceAll(b, n, "NAME")
 		}
 		return ids.ReplaceAllString(b, "ID")
@@ -284,14 +316,14 @@ func TestIsolation(t *testing.T) {
 			if a.Code != b.Code || got != want {
 				t.Errorf("%s %s: existing %d %s, absent %d %s", r.method, r.path, a.Code, got, b.Code, want)
 			}
-			if a.Code == 200 && r.path != "/secrets" && r.path != "/audit" {
+			if a.Code == 200 && r.path != "/secrets" && r.path != "/audit" && r.path != "/changes" {
 				t.Errorf("%s %s: a stranger was answered: %s", r.method, r.path, a.Body)
 			}
 		}
 	}
-	for _, path := range []string{"/secrets", "/users", "/groups", "/policies", "/keys"} {
+	for _, path := range []string{"/secrets", "/users", "/groups", "/policies", "/keys", "/changes", "/changes?prefix=guarded", "/projects", "/protection"} {
 		w := s.do(t, token(key), "GET", path, "")
-		if b := w.Body.String(); w.Code != 200 || strings.Contains(b, coretest.Home) || strings.Contains(b, "team/db") || strings.Contains(b, "annabel") {
+		if b := w.Body.String(); w.Code != 200 || strings.Contains(b, coretest.Home) || strings.Contains(b, "team/db") || strings.Contains(b, "annabel") || strings.Contains(b, "guard") || strings.Contains(b, "bakery") {
 			t.Errorf("%s: a stranger was told of the home account: %d %s", path, w.Code, b)
 		}
 	}

@@ -110,6 +110,7 @@ type replicaBody struct {
 type createBody struct {
 	Name string `json:"name"`
 	payload
+	options
 	VersionID   string            `json:"version_id"`
 	Description string            `json:"description"`
 	KMSKey      string            `json:"kms_key"`
@@ -124,6 +125,7 @@ type updateBody struct {
 	KMSKey      *string `json:"kms_key"`
 	Type        *string `json:"type"`
 	Reason      string  `json:"reason"`
+	options
 }
 
 type tagBody struct {
@@ -217,8 +219,8 @@ func secretRows() []route {
 					return viewSecret(d), err
 				}
 			}),
-		row(route{method: "POST", path: "/secret", op: policy.CreateSecret, deadline: deadline}, createSecret),
-		row(route{method: "PATCH", path: "/secret", op: policy.UpdateSecret, deadline: deadline, params: []param{named}}, updateSecret),
+		row(route{method: "POST", path: "/secret", op: policy.CreateSecret, deadline: deadline, once: true}, createSecret),
+		row(route{method: "PATCH", path: "/secret", op: policy.UpdateSecret, deadline: deadline, once: true, params: []param{named}}, updateSecret),
 		row(route{method: "DELETE", path: "/secret", op: policy.DeleteSecret, deadline: deadline, params: []param{named,
 			{name: "window", kind: integer}, {name: "force", kind: boolean}, reason}}, deleteSecret),
 		row(route{method: "POST", path: "/secret/restore", op: policy.RestoreSecret, deadline: deadline, params: []param{named, reason}},
@@ -319,7 +321,7 @@ func listSecrets(a *api, c *call, _ *none) func(context.Context) (list[secretVie
 
 func createSecret(a *api, c *call, in *createBody) func(context.Context) (written, error) {
 	req := secret.CreateRequest{Name: in.Name, VersionID: in.VersionID, Value: in.input(c), Description: in.Description,
-		KMSKey: in.KMSKey, Type: in.Type, Tags: tagsOf(in.Tags), Reason: in.Reason}
+		KMSKey: in.KMSKey, Type: in.Type, Tags: tagsOf(in.Tags), Reason: in.Reason, Options: in.options.of(c)}
 	if req.VersionID == "" && req.Value != nil {
 		req.VersionID = httpx.NewID()
 	}
@@ -328,13 +330,14 @@ func createSecret(a *api, c *call, in *createBody) func(context.Context) (writte
 	}
 	return func(ctx context.Context) (written, error) {
 		out, err := viewWritten(a.Secrets.Create(ctx, c.who, req))
-		out.Created = out.Change != ""
+		out.Created = out.Change != "" && out.Status == change.Applied
 		return out, err
 	}
 }
 
 func updateSecret(a *api, c *call, in *updateBody) func(context.Context) (written, error) {
-	req := secret.UpdateRequest{ID: c.secret(), Description: in.Description, KMSKey: in.KMSKey, Type: in.Type, Reason: in.Reason}
+	req := secret.UpdateRequest{ID: c.secret(), Description: in.Description, KMSKey: in.KMSKey, Type: in.Type, Reason: in.Reason,
+		Options: in.options.of(c)}
 	if in.Description == nil && in.KMSKey == nil && in.Type == nil {
 		c.fail("description", "nothing is given to change")
 	}
@@ -382,7 +385,7 @@ func versionRows() []route {
 	value.out = reflect.TypeFor[valueShape]()
 	return []route{
 		value,
-		row(route{method: "PUT", path: "/secret/value", op: policy.PutValue, deadline: deadline, params: []param{named}}, putValue),
+		row(route{method: "PUT", path: "/secret/value", op: policy.PutValue, deadline: deadline, once: true, based: true, params: []param{named}}, putValue),
 		row(route{method: "GET", path: "/secret/versions", op: policy.ListVersions, deadline: deadline, params: []param{named,
 			{name: "all", kind: boolean}, limit, page}},
 			func(a *api, c *call, _ *none) func(context.Context) (list[secret.VersionInfo], error) {
@@ -405,6 +408,12 @@ func versionRows() []route {
 
 func putValue(a *api, c *call, in *putBody) func(context.Context) (written, error) {
 	req := secret.PutRequest{ID: c.secret(), VersionID: in.VersionID, Labels: in.Labels, Base: in.Base, Reason: in.Reason, Options: in.options.of(c)}
+	if c.base != nil {
+		if in.Base != nil && *in.Base != *c.base {
+			c.fail("base", "the base is another than that of If-Match")
+		}
+		req.Base = c.base
+	}
 	value := in.input(c)
 	if value == nil {
 		c.fail("value", "a value is required: text in value, or bytes in binary")
@@ -417,7 +426,7 @@ func putValue(a *api, c *call, in *putBody) func(context.Context) (written, erro
 	if req.VersionID == "" {
 		req.VersionID = httpx.NewID()
 	}
-	mayCreate := in.Create && !req.ID.IsARN && (in.Base == nil || *in.Base == 0)
+	mayCreate := in.Create && !req.ID.IsARN && (req.Base == nil || *req.Base == 0)
 	return func(ctx context.Context) (written, error) {
 		out, err := a.Secrets.PutValue(ctx, c.who, req)
 		if e := errs.As(err); mayCreate && e != nil && e.Kind == errs.NotFound && e.Code == secret.CodeSecret {
@@ -430,12 +439,13 @@ func putValue(a *api, c *call, in *putBody) func(context.Context) (written, erro
 // createByPut makes the secret that a put did not find. When somebody else was
 // faster, the put is tried again.
 func createByPut(ctx context.Context, a *api, c *call, req secret.PutRequest) (written, error) {
-	out, err := a.Secrets.Create(ctx, c.who, secret.CreateRequest{Name: req.ID.Name, VersionID: req.VersionID, Value: &req.Value, Reason: req.Reason})
+	out, err := a.Secrets.Create(ctx, c.who, secret.CreateRequest{Name: req.ID.Name, VersionID: req.VersionID, Value: &req.Value,
+		Reason: req.Reason, Options: req.Options})
 	if errs.Is(err, errs.Exists) {
 		return viewWritten(a.Secrets.PutValue(ctx, c.who, req))
 	}
 	w, err := viewWritten(out, err)
-	w.Created = w.Change != ""
+	w.Created = w.Change != "" && w.Status == change.Applied
 	return w, err
 }
 

@@ -35,6 +35,11 @@ type acceptBody struct {
 	Password   hidden `json:"password"`
 }
 
+// acceptedView is the token by which the client is known at its first login.
+type acceptedView struct {
+	Device told `json:"device"`
+}
+
 // tokensView are the tokens of a session.
 type tokensView struct {
 	Account        string    `json:"account"`
@@ -108,10 +113,11 @@ func signInRows() []route {
 				}
 			}),
 		row(route{method: "POST", path: "/login/invitation", op: policy.AcceptInvitation, deadline: deadline, open: true},
-			func(a *api, c *call, in *acceptBody) func(context.Context) (none, error) {
-				return func(ctx context.Context) (none, error) {
-					return none{}, a.SignIn.AcceptInvitation(ctx, c.who, signin.AcceptRequest{Account: in.Account, User: in.User,
+			func(a *api, c *call, in *acceptBody) func(context.Context) (acceptedView, error) {
+				return func(ctx context.Context) (acceptedView, error) {
+					device, err := a.SignIn.AcceptInvitation(ctx, c.who, signin.AcceptRequest{Account: in.Account, User: in.User,
 						Invitation: in.Invitation.Bytes, Password: in.Password.Bytes})
+					return acceptedView{told{device}}, err
 				}
 			}),
 		row(route{method: "POST", path: "/logout", op: policy.Logout, deadline: deadline, limited: true},

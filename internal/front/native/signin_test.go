@@ -1,12 +1,19 @@
 package native
 
 import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
+	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/pquerna/otp/totp"
 
 	"countersign/internal/core/coretest"
@@ -60,6 +67,7 @@ func (s *server) signInCalls(t *testing.T, d doc, covered map[string]bool) {
 		t.Errorf("without a second factor: %d %s", w.Code, w.Body)
 	}
 	codes := call(me, "POST", "/totp/confirm", `{"code":"`+code+`"}`)["recovery_codes"].([]any)
+	s.emergencyCalls(me, call)
 	call(me, "DELETE", "/totp", `{"code":"`+codes[0].(string)+`"}`)
 	call(me, "DELETE", "/sessions", "")
 	call(me, "POST", "/logout", "")
@@ -67,6 +75,68 @@ func (s *server) signInCalls(t *testing.T, d doc, covered map[string]bool) {
 		t.Errorf("after logging out: %d %s", w.Code, w.Body)
 	}
 	call(s.admin, "PUT", "/sign-in/settings", `{"mfa_required":false}`)
+	s.identityCalls(t, d, call)
+}
+
+// emergencyCalls breaks the glass in sue's session, which has shown a second
+// factor, and has somebody else close it.
+func (s *server) emergencyCalls(me string, call func(token, method, path, body string) map[string]any) {
+	call(s.admin, "POST", "/groups", `{"name":"fire"}`)
+	call(s.admin, "PUT", "/groups/fire/members/sue", "")
+	call(s.admin, "PUT", "/policies/AdministratorAccess/attachments", `{"user":"sue"}`)
+	call(s.admin, "POST", "/protection", `{"set":{"name":"fire","match":["burning"],"approvals":[{"count":1}],"break_glass":"fire"}}`)
+	id := call(me, "POST", "/break-glass", `{"reason":"the house is on fire","minutes":5}`)["id"].(string)
+	call(me, "POST", "/secret/patch?name=burning", `{"set":{"k":"v"}}`)
+	call(s.admin, "GET", "/break-glass?all=true", "")
+	call(s.admin, "GET", "/break-glass/"+id, "")
+	call(s.admin, "POST", "/break-glass/"+id+"/close", `{"comment":"fine"}`)
+}
+
+// identityCalls signs in at an issuer that answers as if everybody had.
+func (s *server) identityCalls(t *testing.T, d doc, call func(token, method, path, body string) map[string]any) {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce := ""
+	var is *httptest.Server
+	is = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch r.URL.Path {
+		case "/keys":
+			_ = json.NewEncoder(w).Encode(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: &key.PublicKey, KeyID: "k"}}})
+		case "/token":
+			signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.RS256, Key: jose.JSONWebKey{Key: key, KeyID: "k"}}, nil)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			claims, _ := json.Marshal(map[string]any{"iss": is.URL, "aud": "c", "sub": "sub", "nonce": nonce, "exp": time.Now().Add(time.Minute).Unix()})
+			j, _ := signer.Sign(claims)
+			token, _ := j.CompactSerialize()
+			_ = json.NewEncoder(w).Encode(map[string]string{"access_token": "a", "token_type": "Bearer", "id_token": token})
+		default:
+			_ = json.NewEncoder(w).Encode(map[string]string{"issuer": is.URL, "authorization_endpoint": is.URL + "/a", "token_endpoint": is.URL + "/token", "jwks_uri": is.URL + "/keys"})
+		}
+	}))
+	t.Cleanup(is.Close)
+	call(s.admin, "PUT", "/identity-provider", `{"issuer":"`+is.URL+`","client_id":"c","client_secret":"x","mfa":["mfa"],"domains":[],"claims":{}}`)
+	call(s.admin, "GET", "/identity-provider", "")
+	call(s.admin, "PUT", "/users/sue/identity", `{"subject":"sub"}`)
+	verifier := strings.Repeat("v", 43)
+	sum := sha256.Sum256([]byte(verifier))
+	begun := call("", "POST", "/login/oidc", `{"redirect_uri":"http://127.0.0.1:1/callback","code_challenge":"`+base64.RawURLEncoding.EncodeToString(sum[:])+`"}`)
+	u, err := url.Parse(begun["authorize_url"].(string))
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce = u.Query().Get("nonce")
+	me := call("", "POST", "/login/oidc/finish", `{"redirect_uri":"http://127.0.0.1:1/callback","code":"x","state":"`+begun["state"].(string)+`","code_verifier":"`+verifier+`"}`)
+	if me["user"] != "sue" {
+		t.Errorf("signed in as %v", me["user"])
+	}
+	call(s.admin, "DELETE", "/users/sue/identity", "")
+	call(s.admin, "DELETE", "/identity-provider", "")
 }
 
 func TestSessionWorksLikeAKey(t *testing.T) {
@@ -134,6 +204,8 @@ func FuzzSignIn(f *testing.F) {
 	f.Add(0, []byte(`{"user":"ann","password":"canary-canary","code":"123456","device":"csd_x","account":"111111111111"}`))
 	f.Add(1, []byte(`{"refresh_token":"csr_"}`))
 	f.Add(2, []byte(`{"user":"ann","invitation":"csi_x","password":"canary-canary"}`))
+	f.Add(3, []byte(`{"redirect_uri":"http://127.0.0.1:1/callback","code_challenge":"AAAA"}`))
+	f.Add(4, []byte(`{"redirect_uri":"http://127.0.0.1:1/callback","state":"cso_","code":"canary-canary","code_verifier":"canary-canary"}`))
 	f.Fuzz(func(t *testing.T, n int, body []byte) {
 		req := httptest.NewRequest("POST", Base+paths[uint(n)%uint(len(paths))], strings.NewReader(string(body)))
 		req.Header.Set("Content-Type", "application/json")

@@ -10,6 +10,7 @@ import (
 	"countersign/internal/cli/env"
 	"countersign/internal/cli/exit"
 	"countersign/internal/cli/session/answers"
+	"countersign/internal/cli/session/browser"
 	"countersign/internal/cli/session/held"
 	"countersign/internal/cli/settings"
 	"countersign/internal/client"
@@ -25,6 +26,7 @@ type Options struct {
 	User       string
 	Account    string
 	Invitation bool
+	OIDC       bool
 }
 
 // NewCmd makes the command; run stands in for Run in tests.
@@ -42,15 +44,24 @@ follow. It is refreshed by itself, and ends after 12 hours without use.
 The password is asked for without echo, and so is a code where your account has
 an authenticator; a recovery code does too. They can be piped in, a line each,
 and the password can be in COUNTERSIGN_PASSWORD. With --invitation you are asked
-for the invitation that an administrator gave you, and for a new password.`,
+for the invitation that an administrator gave you, and for a new password. With
+--oidc you sign in at your account's identity provider, in a browser on this
+machine.`,
 		Example: `  countersign login --user alice --address https://secrets.example.com
-  countersign login --user alice --invitation`,
+  countersign login --user alice --invitation
+  countersign login --oidc`,
 		Args: env.Args(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.OIDC && (o.Invitation || o.User != "") {
+				return exit.Usagef("--oidc: the identity provider says who signs in; leave out --user and --invitation")
+			}
+			return run(cmd.Context(), o)
+		},
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.User, "user", "", "sign in as a user, by `NAME` (default who signed in last)")
 	f.StringVar(&o.Account, "account", "", "of an account, by `NUMBER` (default the server's first)")
+	f.BoolVar(&o.OIDC, "oidc", false, "sign in at the account's identity provider")
 	f.BoolVar(&o.Invitation, "invitation", false, "set a first password by an invitation")
 	return cmd
 }
@@ -60,6 +71,17 @@ func Run(ctx context.Context, o *Options) error {
 	in, err := o.Env.SignIn()
 	if err != nil {
 		return err
+	}
+	if o.OIDC {
+		f, err := browser.Login(ctx, o.Env.Streams, in.Client, o.Account)
+		if err != nil {
+			return err
+		}
+		t, err := in.Client.FinishOIDC(ctx, f)
+		if err != nil {
+			return err
+		}
+		return Keep(ctx, o.Env, in, o.Account, t)
 	}
 	if s := in.Global.Session; o.User == "" && s != nil {
 		o.User = s.User
@@ -78,12 +100,15 @@ func Run(ctx context.Context, o *Options) error {
 // for.
 func (o *Options) password(ctx context.Context, in env.SignIn) (client.Tokens, error) {
 	from := answers.From(o.Env.Streams)
-	password, err := o.choose(ctx, in, from)
+	device := in.Global.Device(in.Client.Address(), o.Account, o.User)
+	password, fresh, err := o.choose(ctx, in, from)
 	if err != nil {
 		return client.Tokens{}, err
 	}
-	req := client.LoginRequest{Account: o.Account, User: o.User, Password: password,
-		Device: in.Global.Device(in.Client.Address(), o.Account, o.User)}
+	if fresh.Len() > 0 {
+		device = fresh
+	}
+	req := client.LoginRequest{Account: o.Account, User: o.User, Password: password, Device: device}
 	t, err := in.Client.Login(ctx, req)
 	var e *client.Error
 	if errors.As(err, &e) && e.Code == client.CodeNeedCode {
@@ -92,26 +117,31 @@ func (o *Options) password(ctx context.Context, in env.SignIn) (client.Tokens, e
 		}
 		t, err = in.Client.Login(ctx, req)
 	}
+	if t.Device.Len() == 0 {
+		t.Device = fresh // the server knows it already
+	}
 	return t, err
 }
 
-// choose asks for the password, or makes it one by an invitation.
-func (o *Options) choose(ctx context.Context, in env.SignIn, from *answers.Source) (sensitive.Bytes, error) {
+// choose asks for the password, or makes it one by an invitation, which gives a
+// device token.
+func (o *Options) choose(ctx context.Context, in env.SignIn, from *answers.Source) (password, device sensitive.Bytes, err error) {
 	if !o.Invitation {
 		if p := o.Env.Variable(EnvPassword); p != "" {
-			return sensitive.FromString(p), nil
+			return sensitive.FromString(p), device, nil
 		}
-		return from.Ask(ctx, "password of "+o.User)
+		password, err = from.Ask(ctx, "password of "+o.User)
+		return password, device, err
 	}
 	invitation, err := from.Ask(ctx, "invitation for "+o.User)
 	if err != nil {
-		return sensitive.Bytes{}, err
+		return password, device, err
 	}
-	password, err := from.Choose(ctx, "new password")
-	if err != nil {
-		return sensitive.Bytes{}, err
+	if password, err = from.Choose(ctx, "new password"); err != nil {
+		return password, device, err
 	}
-	return password, in.Client.AcceptInvitation(ctx, o.Account, o.User, invitation, password)
+	device, err = in.Client.AcceptInvitation(ctx, o.Account, o.User, invitation, password)
+	return password, device, err
 }
 
 // Keep stores a session in the user's configuration and says so.
