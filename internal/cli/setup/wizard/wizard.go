@@ -41,9 +41,9 @@ func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Comman
 	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Set up this machine: server, sign-in, default project and environment",
-		Long: `Set up this machine: which server, who you are, and which project and environment
-commands are about when none is named. What no flag says is asked for on a
-terminal; with --yes nothing is asked.
+		Long: `Set up this machine: which server, who you are, and which project and
+environment commands are about when none is named. What no flag says is asked
+for on a terminal; with --yes nothing is asked.
 
 The address goes into your configuration. Project and environment go there too,
 or with --local into .countersign.json of this folder, for everybody who works
