@@ -431,15 +431,6 @@ func (c *Client) DeleteProject(ctx context.Context, name string) (Result, error)
 	return out, c.call(ctx, request{method: "DELETE", path: "/projects/" + url.PathEscape(name)}, &out)
 }
 
-// In is the client in another region; empty is the same one.
-func (c *Client) In(region string) *Client {
-	d := *c
-	if region != "" {
-		d.region = region
-	}
-	return &d
-}
-
 // Proof returns what proves that a version was countersigned, as the export that
 // package proof reads; it holds the value. Version 0 is the current one.
 func (c *Client) Proof(ctx context.Context, name string, version uint64) (sensitive.Bytes, error) {
@@ -502,4 +493,13 @@ func (c *Client) CloseGlass(ctx context.Context, id, comment string) (Emergency,
 	}{comment}
 	var out Emergency
 	return out, c.call(ctx, request{method: "POST", path: "/break-glass/" + url.PathEscape(id) + "/close", body: body}, &out)
+}
+
+// In is the client in another region; empty is the same one.
+func (c *Client) In(region string) *Client {
+	d := *c
+	if region != "" {
+		d.region = region
+	}
+	return &d
 }
