@@ -93,7 +93,7 @@ func q(pairs ...string) url.Values {
 func (c *Client) call(ctx context.Context, r request, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	res, err := c.send(ctx, r)
+	res, err := c.patiently(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -112,6 +112,30 @@ func (c *Client) call(ctx context.Context, r request, out any) error {
 		return c.foreign(res, "an answer that could not be decoded")
 	}
 	return nil
+}
+
+// codeRate is the code of a refusal because of too many calls a second: nothing
+// was done, and a moment later it would be.
+const codeRate = "rate"
+
+// patience is how long calls that came too fast are made again, in all.
+const patience = 10 * time.Second
+
+// patiently sends a request again that came too fast after others.
+func (c *Client) patiently(ctx context.Context, r request) (*http.Response, error) {
+	for waited, pause := time.Duration(0), 100*time.Millisecond; ; pause = min(2*pause, time.Second) {
+		res, err := c.send(ctx, r)
+		var e *Error
+		if !errors.As(err, &e) || e.Code != codeRate || waited >= patience {
+			return res, err
+		}
+		select {
+		case <-time.After(pause):
+			waited += pause
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // send sends a request and returns its answer when that is a success. The
