@@ -57,6 +57,11 @@ type Config struct {
 	// ShutdownTimeout is how long requests under way may take once the server
 	// stops. Default 20s.
 	ShutdownTimeout Duration `yaml:"shutdown_timeout"`
+	// PublicURL is where people reach this server, for links in notices. Default:
+	// no links.
+	PublicURL string `yaml:"public_url"`
+	Notify    Notify `yaml:"notify"`
+	SMTP      SMTP   `yaml:"smtp"`
 }
 
 // TLS names the certificate. Both or neither are set; the files are read again
@@ -197,7 +202,7 @@ func (c *Config) setDefaults(dir string) {
 			*v = filepath.Join(dir, *v)
 		}
 	}
-	for _, p := range []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Seal.Keyfile, &c.Seal.Passphrase.File, &c.Audit.Dir, &c.Audit.ExportDir} {
+	for _, p := range []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Seal.Keyfile, &c.Seal.Passphrase.File, &c.Audit.Dir, &c.Audit.ExportDir, &c.SMTP.PasswordFile} {
 		abs(p)
 	}
 	if c.Seal == (Seal{}) && c.Data != "" {
@@ -233,6 +238,9 @@ func (c *Config) check() error {
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		return refuse("listen", "%q is not HOST:PORT", c.Listen)
+	}
+	if err := c.checkNotices(); err != nil {
+		return err
 	}
 	switch {
 	case c.Data == "":

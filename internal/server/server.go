@@ -134,7 +134,7 @@ func (s *Server) Serve(ctx context.Context, ready func()) error {
 		}
 	}()
 	s.logger.Info("ready", "address", s.Addr(), "tls", s.tls != nil, "fronts", s.core.cfg.Fronts)
-	notify(s.logger, daemon.SdNotifyReady)
+	tellSystemd(s.logger, daemon.SdNotifyReady)
 	if ready != nil {
 		ready()
 	}
@@ -148,7 +148,7 @@ func (s *Server) Serve(ctx context.Context, ready func()) error {
 
 // shutdown drains and closes.
 func (s *Server) shutdown() error {
-	notify(s.logger, daemon.SdNotifyStopping)
+	tellSystemd(s.logger, daemon.SdNotifyStopping)
 	s.drain()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(s.core.cfg.ShutdownTimeout))
 	defer cancel()
@@ -162,7 +162,7 @@ func (s *Server) shutdown() error {
 	return err
 }
 
-func notify(logger *slog.Logger, state string) {
+func tellSystemd(logger *slog.Logger, state string) {
 	if _, err := daemon.SdNotify(false, state); err != nil {
 		logger.Warn("notifying systemd", "error", err)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"countersign/internal/caller"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/notice"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/protect"
 	"countersign/internal/core/record"
@@ -107,7 +108,7 @@ func (s *Service) BreakGlass(ctx context.Context, who caller.Caller, req GlassRe
 		if err := record.Put(tx, glassOfKey(who.Account, who.Name), id); err != nil {
 			return err
 		}
-		return s.putGlass(tx, who.Account, "break_glass.opened", &out)
+		return s.putGlass(tx, who.Account, notice.BreakGlassOpened, &out)
 	})
 	if err != nil {
 		return Emergency{}, err
@@ -143,7 +144,7 @@ func (s *Service) CloseGlass(ctx context.Context, who caller.Caller, id, comment
 		if err := tx.Delete(glassOpenKey(who.Account, e.ID)); err != nil {
 			return err
 		}
-		return s.putGlass(tx, who.Account, "break_glass.closed", e)
+		return s.putGlass(tx, who.Account, notice.BreakGlassClosed, e)
 	})
 	if err != nil {
 		return Emergency{}, err
@@ -173,10 +174,15 @@ func findGlass(r kv.Reader, account, id string) (*Emergency, error) {
 	return e, err
 }
 
+// nounEmergency stands where changes have the noun of their target.
+const nounEmergency = "emergency"
+
 // putGlass writes an emergency and tells of it.
-func (s *Service) putGlass(tx *Tx, account, kind string, e *Emergency) error {
-	tx.Change = &Record{ID: e.ID, Noun: "emergency", Name: e.Name, Author: e.By, Reason: e.Reason, Operation: "BreakGlass"}
-	tx.notify(kind, Target{Account: account, Noun: "emergency", Name: e.Name}, tx.Change, e.Comment)
+func (s *Service) putGlass(tx *Tx, account string, kind notice.Kind, e *Emergency) error {
+	tx.Change = &Record{ID: e.ID, Noun: nounEmergency, Name: e.Name, Author: e.By, Reason: e.Reason, Operation: "BreakGlass"}
+	if err := tx.notify(kind, Target{Account: account, Noun: nounEmergency, Name: e.Name}, tx.Change, e.Comment); err != nil {
+		return err
+	}
 	return record.Put(tx, glassKey(account, e.ID), e)
 }
 

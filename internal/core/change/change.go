@@ -36,6 +36,7 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/notice"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/protect"
 	"countersign/internal/errs"
@@ -184,6 +185,7 @@ type Tx struct {
 	account string // whose thing is altered
 	noop    bool
 	content []byte
+	notices int // how many it has put
 }
 
 // NothingToDo says that the state is already as the edit wants it: the write
@@ -355,7 +357,10 @@ func (w *submission) run(s *Service, txn kv.Txn, a *gate.Access, now time.Time) 
 		return Result{}, err
 	}
 	if broken && !tx.noop {
-		tx.notify("change.applied", w.target, tx.Change, "the glass was broken")
+		// Whoever would have reviewed it hears of it now.
+		if err := tx.notify(notice.ChangeApplied, w.target, tx.Change, "the glass was broken"); err != nil {
+			return Result{}, err
+		}
 	}
 	if err := w.finish(s, tx); err != nil {
 		return Result{}, err

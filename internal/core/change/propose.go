@@ -7,6 +7,7 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/notice"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/protect"
 	"countersign/internal/core/record"
@@ -149,8 +150,16 @@ func (s *Service) open(tx *Tx, t Target, rec *Record) error {
 	} else if err := putDue(tx, tx.Now.Add(remindEvery), t.Account, dueRemind, rec.ID); err != nil {
 		return err
 	}
-	tx.notify("change.proposed", t, rec, "")
-	return putNew(tx, t)
+	if err := putNew(tx, t); err != nil {
+		return err
+	}
+	switch rec.Status {
+	case Draft: // nobody is asked yet
+		return nil
+	case Approved:
+		return tx.notify(notice.ChangeApproved, t, rec, "")
+	}
+	return tx.notify(notice.ChangeProposed, t, rec, "")
 }
 
 // system is the server acting in place of an author.

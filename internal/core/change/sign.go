@@ -53,5 +53,3 @@ func nextWithin(text string, at time.Time) (time.Time, error) {
 	}
 	return w.Next(at), nil
 }
-
-func (tx *Tx) notify(kind string, t Target, rec *Record, text string) {}

@@ -10,6 +10,7 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/notice"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/protect"
 	"countersign/internal/core/record"
@@ -302,8 +303,8 @@ func (s *Service) count(tx *Tx, e *entry, ev *evaluation) (Decision, error) {
 		if err := putDue(tx, at, e.target.Account, dueApply, e.rec.ID); err != nil {
 			return Decision{}, err
 		}
-		tx.notify("change.approved", e.target, e.rec, "")
-		return Decision{Record: *e.rec, Standing: standing}, nil
+		err := tx.notify(notice.ChangeApproved, e.target, e.rec, "")
+		return Decision{Record: *e.rec, Standing: standing}, err
 	}
 	err = s.apply(tx, e, ev, standing)
 	return Decision{Record: *e.rec, Standing: standing}, err
@@ -370,8 +371,7 @@ func (s *Service) close(tx *Tx, e *entry, as Status, text string) error {
 			return err
 		}
 	}
-	tx.notify("change."+string(as), e.target, e.rec, text)
-	return nil
+	return tx.notify(notice.Kind("change."+string(as)), e.target, e.rec, text)
 }
 
 // maxMarked bounds how many changes one transaction marks as conflicted.
@@ -419,7 +419,9 @@ func (s *Service) settle(tx *Tx, t Target, applied string) error {
 			return err
 		}
 		if is == Conflicted {
-			tx.notify("change.conflicted", t, e.rec, "")
+			if err := tx.notify(notice.ChangeConflicted, t, e.rec, ""); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -62,7 +62,9 @@ var builtins = [...]struct{ name, about, document string }{
         "countersign:ListProjects",
         "countersign:ListSessions",
         "countersign:GetSignInSettings",
-        "countersign:GetIdentityProvider"
+        "countersign:GetIdentityProvider",
+        "countersign:ListNotifyTargets",
+        "countersign:ListDeadLetters"
       ],
       "Resource": "*"
     }

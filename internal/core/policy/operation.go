@@ -28,6 +28,8 @@ const (
 	KindChange    ResourceKind = "change"
 	KindProject   ResourceKind = "project"
 	KindNone      ResourceKind = "none" // about no single thing: the resource is "*"
+
+	KindNotifyTarget ResourceKind = "notify-target"
 )
 
 // Op is one thing that can be done. The zero Op is none.
@@ -139,6 +141,13 @@ const (
 	LinkUser
 	UnlinkUser
 
+	PutNotifyTarget
+	DeleteNotifyTarget
+	ListNotifyTargets
+	TestNotifyTarget
+	ListDeadLetters
+	ReplayDeadLetter
+
 	endOfOps
 )
 
@@ -166,6 +175,8 @@ const (
 	shapeChange  = "arn:aws:countersign::ACCOUNT:change/ID"
 	shapeProject = "arn:aws:countersign::ACCOUNT:project/NAME"
 	shapeNone    = "*"
+
+	shapeNotifyTarget = "arn:aws:countersign::ACCOUNT:notify-target/NAME"
 )
 
 var operations = [numOps]Operation{
@@ -272,6 +283,13 @@ var operations = [numOps]Operation{
 	BeginOIDCLogin:         {"BeginOIDCLogin", "countersign:BeginOIDCLogin", "update auth/oidc/oidc/auth-url", AccessWrite, KindNone, shapeNone},
 	LinkUser:               {"LinkUser", "countersign:LinkUser", "create identity/entity-alias/NAME", AccessPermissions, KindPrincipal, shapeUser},
 	UnlinkUser:             {"UnlinkUser", "countersign:UnlinkUser", "delete identity/entity-alias/NAME", AccessPermissions, KindPrincipal, shapeUser},
+
+	PutNotifyTarget:    {"PutNotifyTarget", "countersign:PutNotifyTarget", "update sys/notify/targets/NAME", AccessWrite, KindNotifyTarget, shapeNotifyTarget},
+	DeleteNotifyTarget: {"DeleteNotifyTarget", "countersign:DeleteNotifyTarget", "delete sys/notify/targets/NAME", AccessWrite, KindNotifyTarget, shapeNotifyTarget},
+	ListNotifyTargets:  {"ListNotifyTargets", "countersign:ListNotifyTargets", "list sys/notify/targets", AccessList, KindNone, shapeNone},
+	TestNotifyTarget:   {"TestNotifyTarget", "countersign:TestNotifyTarget", "update sys/notify/test/NAME", AccessWrite, KindNotifyTarget, shapeNotifyTarget},
+	ListDeadLetters:    {"ListDeadLetters", "countersign:ListDeadLetters", "list sys/notify/dead-letters", AccessList, KindNone, shapeNone},
+	ReplayDeadLetter:   {"ReplayDeadLetter", "countersign:ReplayDeadLetter", "update sys/notify/dead-letters/ID", AccessWrite, KindAccount, shapeAccount},
 }
 
 // Operations lists every Op, in the order of the table.
