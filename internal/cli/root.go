@@ -105,6 +105,8 @@ import (
 	"countersign/internal/cli/session/logout"
 	"countersign/internal/cli/session/password"
 	sessionrevoke "countersign/internal/cli/session/revoke"
+	"countersign/internal/cli/setup/configure"
+	"countersign/internal/cli/setup/wizard"
 	"countersign/internal/cli/streams"
 	totpconfirm "countersign/internal/cli/totp/confirm"
 	totpdisable "countersign/internal/cli/totp/disable"
@@ -115,6 +117,9 @@ import (
 	userinvite "countersign/internal/cli/user/invite"
 	userlink "countersign/internal/cli/user/link"
 	userlist "countersign/internal/cli/user/list"
+	sshkeyadd "countersign/internal/cli/user/sshkey/add"
+	sshkeylist "countersign/internal/cli/user/sshkey/list"
+	sshkeyremove "countersign/internal/cli/user/sshkey/remove"
 	userunlink "countersign/internal/cli/user/unlink"
 	userupdate "countersign/internal/cli/user/update"
 	"countersign/internal/cli/variables/diff"
@@ -192,12 +197,15 @@ login". "countersign dev" starts a server to try.
 		f.Lookup(name).DefValue = "" // what the environment holds does not belong into help
 	}
 	f.Lookup("allow-plaintext").DefValue = "false"
-	who := &connection{env: e, cfg: &cfg, getenv: getenv, changed: f.Changed}
+	who := &connection{env: e, cfg: &cfg, getenv: getenv, changed: f.Changed, warned: map[string]bool{}}
 	if e.Connect == nil {
 		e.Connect = who.connect
 	}
 	if e.Settings == nil {
 		e.Settings = who.settings
+	}
+	if e.Store == nil {
+		e.Store = who.place
 	}
 	if e.SignIn == nil {
 		e.SignIn = who.signIn
@@ -279,7 +287,9 @@ func addCommands(root *cobra.Command, e *env.Env) {
 			policyattach.NewCmd(e, nil), policydetach.NewCmd(e, nil), policytest.NewCmd(e, nil), policyexplain.NewCmd(e, nil)),
 		env.Group("user", "Users and machines", "  countersign user create deploy --machine",
 			usercreate.NewCmd(e, nil), userlist.NewCmd(e, nil), userget.NewCmd(e, nil), userupdate.NewCmd(e, nil), userdelete.NewCmd(e, nil),
-			userinvite.NewCmd(e, nil), userlink.NewCmd(e, nil), userunlink.NewCmd(e, nil)),
+			userinvite.NewCmd(e, nil), userlink.NewCmd(e, nil), userunlink.NewCmd(e, nil),
+			env.Group("ssh-key", "SSH public keys, which prove signed approvals", "  countersign user ssh-key add alice --file ~/.ssh/id_ed25519.pub",
+				sshkeyadd.NewCmd(e, nil), sshkeylist.NewCmd(e, nil), sshkeyremove.NewCmd(e, nil))),
 		env.Group("group", "Groups of users", "  countersign group add developers alice",
 			groupcreate.NewCmd(e, nil), grouplist.NewCmd(e, nil), groupget.NewCmd(e, nil), groupadd.NewCmd(e, nil),
 			groupremove.NewCmd(e, nil), groupdelete.NewCmd(e, nil)),
@@ -300,6 +310,7 @@ func addCommands(root *cobra.Command, e *env.Env) {
 		env.Group("notify", "Targets, to which notices of changes go", "  countersign notify put team --type slack --url-file slack.url",
 			notifylist.NewCmd(e, nil), notifyput.NewCmd(e, nil), notifydelete.NewCmd(e, nil), notifytest.NewCmd(e, nil),
 			notifydead.NewCmd(e, nil), notifyreplay.NewCmd(e, nil)))
+	root.AddCommand(wizard.NewCmd(e, nil), configure.NewCmd(e, nil))
 	add(forAuditors,
 		env.Group("audit", "The audit log: every request, and what became of it", "  countersign audit query --since 1h --outcome denied",
 			audittail.NewCmd(e, nil), auditquery.NewCmd(e, nil), auditverify.NewCmd(e, nil)))
