@@ -23,6 +23,9 @@ type layer struct {
 var house = []layer{
 	{[]string{"internal/errs", "internal/sensitive"}, nil},
 	{[]string{"internal/name", "internal/caller"}, []string{"internal/errs"}},
+	{[]string{"internal/sshsig", "internal/egress"}, []string{"internal/errs"}},
+	{[]string{"internal/mailer"}, nil},
+	{[]string{"internal/proof"}, []string{"internal/errs", "internal/sshsig"}},
 	{[]string{"internal/kv"}, nil},
 	{[]string{"internal/kv/memkv", "internal/kv/boltkv/pages", "internal/kv/sealed", "internal/kv/traced", "internal/kv/faulty"}, []string{"internal/kv"}},
 	{[]string{"internal/kv/boltkv"}, []string{"internal/kv", "internal/kv/boltkv/pages"}},
@@ -31,15 +34,18 @@ var house = []layer{
 	{[]string{"internal/seal/keyfile", "internal/seal/passphrase"}, []string{"internal/seal", "internal/errs", "internal/sensitive"}},
 	{[]string{"internal/keyring"}, []string{"internal/kv", "internal/seal", "internal/errs", "internal/sensitive"}},
 
-	{[]string{"internal/core/schedule"}, []string{"internal/errs"}},
+	{[]string{"internal/core/schedule", "internal/core/hours"}, []string{"internal/errs"}},
 	{[]string{"internal/core/policy", "internal/core/audit"}, []string{"internal/errs", "internal/name", "internal/caller"}},
 	{[]string{"internal/core/record"}, []string{"internal/errs", "internal/kv"}},
-	{[]string{"internal/core/protect"}, []string{"internal/errs", "internal/name", "internal/core/record"}},
+	{[]string{"internal/core/notice"}, []string{"internal/errs", "internal/name", "internal/kv", "internal/kv/fsck", "internal/core/record"}},
+	{[]string{"internal/core/protect"}, []string{"internal/errs", "internal/name"}},
 	{[]string{"internal/core/gate"}, []string{"internal/errs", "internal/name", "internal/caller", "internal/kv", "internal/core/audit", "internal/core/policy"}},
-	{[]string{"internal/core/change"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/protect", "internal/core/record", "internal/core/gate")},
+	{[]string{"internal/core/change"}, append(ground, "internal/sshsig", "internal/proof", "internal/core/hours", "internal/core/audit", "internal/core/policy", "internal/core/protect", "internal/core/notice", "internal/core/record", "internal/core/gate")},
 	{[]string{"internal/core/secret", "internal/core/authn"}, append(ground, "internal/keyring", "internal/core/audit", "internal/core/policy", "internal/core/protect",
-		"internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/schedule")},
+		"internal/core/notice", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/schedule", "internal/proof")},
+	{[]string{"internal/core/signin"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/authn")},
 	{[]string{"internal/core/project"}, append(ground, "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change")},
+	{[]string{"internal/core/notify"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/protect", "internal/core/notice", "internal/core/record", "internal/core/gate", "internal/core/change")},
 	{[]string{"internal/core/inspect", "internal/core/operate"}, append(ground, "internal/keyring", "internal/seal/...", "internal/core/...")},
 
 	{[]string{"internal/front/httpx"}, []string{"internal/errs", "internal/caller"}},
@@ -53,13 +59,13 @@ var house = []layer{
 	{[]string{"internal/server"}, []string{"internal/..."}},
 	{[]string{"internal/client"}, []string{"internal/errs", "internal/sensitive"}},
 	{[]string{"internal/cli/settings"}, []string{"internal/client", "internal/dotenv", "internal/errs", "internal/sensitive"}},
-	{[]string{"internal/cli", "internal/cli/..."}, []string{"internal/cli/...", "internal/client", "internal/config", "internal/server", "internal/errs", "internal/sensitive", "internal/dotenv"}},
+	{[]string{"internal/cli", "internal/cli/..."}, []string{"internal/cli/...", "internal/client", "internal/config", "internal/server", "internal/errs", "internal/sensitive", "internal/dotenv", "internal/sshsig", "internal/proof"}},
 	{[]string{"cmd/countersign"}, []string{"internal/cli"}},
 }
 
-var ground = []string{"internal/errs", "internal/name", "internal/caller", "internal/sensitive", "internal/kv", "internal/kv/fsck"}
+var ground = []string{"internal/errs", "internal/name", "internal/caller", "internal/sensitive", "internal/kv", "internal/kv/fsck", "internal/sshsig"}
 
-var front = []string{"internal/errs", "internal/name", "internal/caller", "internal/sensitive", "internal/core/...", "internal/front/httpx", "internal/front/sigv4"}
+var front = []string{"internal/errs", "internal/proof", "internal/name", "internal/caller", "internal/sensitive", "internal/core/...", "internal/front/httpx", "internal/front/sigv4"}
 
 // forTests are imported by tests and by each other only.
 var forTests = []string{"internal/kv/kvtest", "internal/seal/sealtest", "internal/core/coretest", "internal/front/aws/awstest"}

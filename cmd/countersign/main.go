@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // time windows name zones, and an empty container image has none
 
 	"countersign/internal/cli"
 )

@@ -28,6 +28,11 @@ const (
 	ProofPresign Proof = "sigv4-query"  // a presigned URL
 	ProofToken   Proof = "bearer-token" // an access key sent as a bearer token
 	ProofSystem  Proof = "system"
+
+	ProofSession    Proof = "session"    // the access token of a signed-in session
+	ProofPassword   Proof = "password"   // while signing in
+	ProofInvitation Proof = "invitation" // while a first password is set
+	ProofOIDC       Proof = "oidc"       // an identity provider's word, while signing in
 )
 
 // Caller is an authenticated principal with the circumstances of one request.
@@ -41,6 +46,7 @@ type Caller struct {
 	KeyID   string            // the access key used, empty when none was
 	Proof   Proof
 	MFA     time.Time // when a second factor was last shown; zero when never
+	Session string    // id of the session used, empty when none was
 	// Generation counts the changes of identities in the account; it is that of
 	// the committed state in which the principal was looked up.
 	Generation uint64

@@ -19,17 +19,32 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	accountcreate "countersign/internal/cli/account/create"
 	accountlist "countersign/internal/cli/account/list"
+	accountprovider "countersign/internal/cli/account/provider"
+	accountsignin "countersign/internal/cli/account/signin"
 	auditquery "countersign/internal/cli/audit/query"
 	audittail "countersign/internal/cli/audit/tail"
 	auditverify "countersign/internal/cli/audit/verify"
+	"countersign/internal/cli/change/approve"
+	"countersign/internal/cli/change/comment"
+	"countersign/internal/cli/change/history"
+	"countersign/internal/cli/change/propose"
+	"countersign/internal/cli/change/ready"
+	"countersign/internal/cli/change/reject"
+	"countersign/internal/cli/change/review"
+	"countersign/internal/cli/change/rollback"
+	changestatus "countersign/internal/cli/change/status"
+	"countersign/internal/cli/change/withdraw"
 	"countersign/internal/cli/env"
 	"countersign/internal/cli/exit"
+	glassclose "countersign/internal/cli/glass/close"
+	glasslist "countersign/internal/cli/glass/list"
+	glassopen "countersign/internal/cli/glass/open"
+	glassreport "countersign/internal/cli/glass/report"
 	groupadd "countersign/internal/cli/group/add"
 	groupcreate "countersign/internal/cli/group/create"
 	groupdelete "countersign/internal/cli/group/delete"
@@ -47,7 +62,16 @@ import (
 	policylist "countersign/internal/cli/policy/list"
 	policyput "countersign/internal/cli/policy/put"
 	policytest "countersign/internal/cli/policy/test"
-	secretchanges "countersign/internal/cli/secret/changes"
+	projectcreate "countersign/internal/cli/project/create"
+	projectdelete "countersign/internal/cli/project/delete"
+	projectget "countersign/internal/cli/project/get"
+	projectlist "countersign/internal/cli/project/list"
+	projectupdate "countersign/internal/cli/project/update"
+	proofverify "countersign/internal/cli/proof/verify"
+	protectdelete "countersign/internal/cli/protect/delete"
+	protectlist "countersign/internal/cli/protect/list"
+	protectset "countersign/internal/cli/protect/set"
+	protecttest "countersign/internal/cli/protect/test"
 	secretdelete "countersign/internal/cli/secret/delete"
 	secretdescribe "countersign/internal/cli/secret/describe"
 	secretget "countersign/internal/cli/secret/get"
@@ -64,17 +88,35 @@ import (
 	"countersign/internal/cli/server/dev"
 	"countersign/internal/cli/server/fsck"
 	"countersign/internal/cli/server/initialize"
+	"countersign/internal/cli/server/recovery"
 	"countersign/internal/cli/server/rotatekeys"
 	"countersign/internal/cli/server/serve"
 	"countersign/internal/cli/server/status"
 	"countersign/internal/cli/server/version"
 	"countersign/internal/cli/server/whoami"
+	sessionlist "countersign/internal/cli/session/list"
+	"countersign/internal/cli/session/login"
+	"countersign/internal/cli/session/logout"
+	"countersign/internal/cli/session/password"
+	sessionrevoke "countersign/internal/cli/session/revoke"
 	"countersign/internal/cli/streams"
+	totpconfirm "countersign/internal/cli/totp/confirm"
+	totpdisable "countersign/internal/cli/totp/disable"
+	totpenrol "countersign/internal/cli/totp/enrol"
 	usercreate "countersign/internal/cli/user/create"
 	userdelete "countersign/internal/cli/user/delete"
 	userget "countersign/internal/cli/user/get"
+	userinvite "countersign/internal/cli/user/invite"
+	userlink "countersign/internal/cli/user/link"
 	userlist "countersign/internal/cli/user/list"
+	sshkeyadd "countersign/internal/cli/user/sshkey/add"
+	sshkeylist "countersign/internal/cli/user/sshkey/list"
+	sshkeyremove "countersign/internal/cli/user/sshkey/remove"
+	userunlink "countersign/internal/cli/user/unlink"
 	userupdate "countersign/internal/cli/user/update"
+	"countersign/internal/cli/variables/diff"
+	"countersign/internal/cli/variables/drift"
+	"countersign/internal/cli/variables/pull"
 	"countersign/internal/client"
 )
 
@@ -115,7 +157,8 @@ func NewRoot(e *env.Env, getenv func(string) string) *cobra.Command {
 
 Commands speak to the server at COUNTERSIGN_ADDR (default ` + client.DefaultAddress + `)
 with the token in COUNTERSIGN_TOKEN, or in the file that COUNTERSIGN_TOKEN_FILE
-names, which must be yours alone. "countersign dev" starts a server to try.
+names, which must be yours alone, or as who signed in there with "countersign
+login". "countersign dev" starts a server to try.
 
 ` + exit.Help,
 		Example: `  countersign dev
@@ -146,16 +189,18 @@ names, which must be yours alone. "countersign dev" starts a server to try.
 		f.Lookup(name).DefValue = "" // what the environment holds does not belong into help
 	}
 	f.Lookup("allow-plaintext").DefValue = "false"
+	who := &connection{env: e, cfg: &cfg, getenv: getenv, changed: f.Changed}
 	if e.Connect == nil {
-		e.Connect = func() (*client.Client, error) {
-			if f.Changed("token-file") {
-				cfg.Token = client.Config{}.Token // what the command line says wins over the environment
-			}
-			if cfg.Timeout < time.Millisecond {
-				return nil, exit.Usagef("--timeout: %s is too short", cfg.Timeout)
-			}
-			return client.New(cfg)
-		}
+		e.Connect = who.connect
+	}
+	if e.Settings == nil {
+		e.Settings = who.settings
+	}
+	if e.SignIn == nil {
+		e.SignIn = who.signIn
+	}
+	if e.Getenv == nil {
+		e.Getenv = getenv
 	}
 	addCommands(root, e)
 	return root
@@ -177,6 +222,7 @@ Flags that say which server to ask, and as whom: see "countersign --help"{{end}}
 // The groups under which help lists commands.
 const (
 	forSecrets   = "secrets"
+	forReview    = "review"
 	forAccess    = "access"
 	forAuditors  = "audit"
 	forOperators = "server"
@@ -184,7 +230,7 @@ const (
 
 // addCommands is the list of commands, read top to bottom.
 func addCommands(root *cobra.Command, e *env.Env) {
-	root.AddGroup(&cobra.Group{ID: forSecrets, Title: "Secrets:"}, &cobra.Group{ID: forAccess, Title: "Who may do what:"},
+	root.AddGroup(&cobra.Group{ID: forSecrets, Title: "Secrets:"}, &cobra.Group{ID: forReview, Title: "Changes and their review:"}, &cobra.Group{ID: forAccess, Title: "Who may do what:"},
 		&cobra.Group{ID: forAuditors, Title: "What was done:"}, &cobra.Group{ID: forOperators, Title: "Servers:"})
 	add := func(group string, cmds ...*cobra.Command) {
 		for _, c := range cmds {
@@ -198,13 +244,30 @@ func addCommands(root *cobra.Command, e *env.Env) {
 		secretput.NewCmd(e, nil),
 		secretdescribe.NewCmd(e, nil),
 		secretversions.NewCmd(e, nil),
-		secretchanges.NewCmd(e, nil),
 		secretupdate.NewCmd(e, nil),
 		secretlabel.NewCmd(e, nil),
 		secrettag.NewCmd(e, nil),
 		secretuntag.NewCmd(e, nil),
 		secretdelete.NewCmd(e, nil),
 		secretrestore.NewCmd(e, nil))
+	add(forReview,
+		propose.NewCmd(e, nil),
+		changestatus.NewCmd(e, nil),
+		review.NewCmd(e, nil),
+		approve.NewCmd(e, nil),
+		reject.NewCmd(e, nil),
+		withdraw.NewCmd(e, nil),
+		comment.NewCmd(e, nil),
+		ready.NewCmd(e, nil),
+		history.NewCmd(e, nil),
+		rollback.NewCmd(e, nil),
+		pull.NewCmd(e, nil),
+		diff.NewCmd(e, nil),
+		drift.NewCmd(e, nil),
+		env.Group("project", "Projects, whose environments hold variables", "  countersign project create backend-api --env dev --env production",
+			projectcreate.NewCmd(e, nil), projectlist.NewCmd(e, nil), projectget.NewCmd(e, nil), projectupdate.NewCmd(e, nil), projectdelete.NewCmd(e, nil)),
+		env.Group("protect", "Protection rules, which say what needs whose approval", "  countersign protect set production --match \"*/production\" --approve 2:approvers",
+			protectset.NewCmd(e, nil), protectlist.NewCmd(e, nil), protectdelete.NewCmd(e, nil), protecttest.NewCmd(e, nil)))
 	add(forAccess,
 		env.Group("key", "Access keys, by which users and machines prove who they are", "  countersign key create --owner deploy --expires 30d",
 			keycreate.NewCmd(e, nil), keylist.NewCmd(e, nil), keyrevoke.NewCmd(e, nil)),
@@ -212,20 +275,33 @@ func addCommands(root *cobra.Command, e *env.Env) {
 			policyput.NewCmd(e, nil), policyget.NewCmd(e, nil), policylist.NewCmd(e, nil), policydelete.NewCmd(e, nil),
 			policyattach.NewCmd(e, nil), policydetach.NewCmd(e, nil), policytest.NewCmd(e, nil), policyexplain.NewCmd(e, nil)),
 		env.Group("user", "Users and machines", "  countersign user create deploy --machine",
-			usercreate.NewCmd(e, nil), userlist.NewCmd(e, nil), userget.NewCmd(e, nil), userupdate.NewCmd(e, nil), userdelete.NewCmd(e, nil)),
+			usercreate.NewCmd(e, nil), userlist.NewCmd(e, nil), userget.NewCmd(e, nil), userupdate.NewCmd(e, nil), userdelete.NewCmd(e, nil),
+			userinvite.NewCmd(e, nil), userlink.NewCmd(e, nil), userunlink.NewCmd(e, nil),
+			env.Group("ssh-key", "SSH public keys, which prove signed approvals", "  countersign user ssh-key add alice --file ~/.ssh/id_ed25519.pub",
+				sshkeyadd.NewCmd(e, nil), sshkeylist.NewCmd(e, nil), sshkeyremove.NewCmd(e, nil))),
 		env.Group("group", "Groups of users", "  countersign group add developers alice",
 			groupcreate.NewCmd(e, nil), grouplist.NewCmd(e, nil), groupget.NewCmd(e, nil), groupadd.NewCmd(e, nil),
 			groupremove.NewCmd(e, nil), groupdelete.NewCmd(e, nil)),
 		env.Group("account", "Accounts, whose users and secrets no other account sees", "  countersign account create 111122223333 --name staging",
-			accountcreate.NewCmd(e, nil), accountlist.NewCmd(e, nil)),
+			accountcreate.NewCmd(e, nil), accountlist.NewCmd(e, nil), accountsignin.NewCmd(e, nil), accountprovider.NewCmd(e, nil)),
+		login.NewCmd(e, nil),
+		logout.NewCmd(e, nil),
+		password.NewCmd(e, nil),
+		env.Group("totp", "Your authenticator, the second factor beside the password", "  countersign totp enrol",
+			totpenrol.NewCmd(e, nil), totpconfirm.NewCmd(e, nil), totpdisable.NewCmd(e, nil)),
+		env.Group("session", "Sessions of who is signed in", "  countersign session list",
+			sessionlist.NewCmd(e, nil), sessionrevoke.NewCmd(e, nil)),
 		whoami.NewCmd(e, nil))
+	add(forReview,
+		env.Group("break-glass", "Emergencies, in which changes are applied without a review", "  countersign break-glass open -r \"payments are down\"",
+			glassopen.NewCmd(e, nil), glasslist.NewCmd(e, nil), glassreport.NewCmd(e, nil), glassclose.NewCmd(e, nil)),
+		proofverify.NewCmd(e, nil))
 	add(forAuditors,
 		env.Group("audit", "The audit log: every request, and what became of it", "  countersign audit query --since 1h --outcome denied",
 			audittail.NewCmd(e, nil), auditquery.NewCmd(e, nil), auditverify.NewCmd(e, nil)))
 	add(forOperators,
-		serve.NewCmd(e, nil, initialize.NewCmd(e, nil)),
+		serve.NewCmd(e, nil, initialize.NewCmd(e, nil), recovery.NewCmd(e, nil), status.NewCmd(e, nil)),
 		dev.NewCmd(e, nil),
-		status.NewCmd(e, nil),
 		backup.NewCmd(e, nil),
 		fsck.NewCmd(e, nil),
 		rotatekeys.NewCmd(e, nil))

@@ -186,7 +186,7 @@ func TestUsageErrors(t *testing.T) {
 		{"policy attach p", "give either --user or --group"},
 		{"policy attach p --user u --group g", "give either --user or --group"},
 		{"update a", "nothing to change; give --description or --kms-key"},
-		{"user update u", "nothing to change; give --disable, --enable, --tag or --untag"},
+		{"user update u", "nothing to change; give --disable, --enable, --tag, --untag or --person"},
 		{"user update u --enable --disable", "--disable excludes --enable"},
 		{"server", "--config is missing: name the configuration file; to try things out: countersign dev"},
 		{"fsck", "give either --config FILE or --dir DIR, which say where the store is"},

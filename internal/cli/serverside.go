@@ -36,11 +36,12 @@ func serverSide(version string) env.ServerSide {
 		},
 		Init: initStore,
 		Dev: func(ctx context.Context, o env.DevOptions) error {
-			return server.Dev(ctx, server.DevOptions{Dir: o.Dir, Listen: o.Listen, Stdout: o.Out, Stderr: o.Err, Version: version})
+			return server.Dev(ctx, server.DevOptions{Dir: o.Dir, Listen: o.Listen, Demo: o.Demo, Stdout: o.Out, Stderr: o.Err, Version: version})
 		},
 		Fsck:          checkStore,
 		VerifyAudit:   verifyAudit,
 		RestoreBackup: restoreBackup,
+		Recover:       recoverUser,
 	}
 }
 
@@ -114,4 +115,20 @@ func verifyAudit(ctx context.Context, o env.VerifyOptions) (out client.AuditRepo
 		return out, fmt.Errorf("decoding report: %w", err)
 	}
 	return out, nil
+}
+
+func recoverUser(ctx context.Context, o env.RecoverOptions, log io.Writer) (env.Recovered, error) {
+	cfg, err := load(o.ConfigFile)
+	if err != nil {
+		return env.Recovered{}, err
+	}
+	r, err := server.Recover(ctx, cfg, server.RecoverOptions{User: o.User, Key: o.Key, Admin: o.Admin}, log)
+	if err != nil {
+		return env.Recovered{}, err
+	}
+	return env.Recovered{
+		Invitation: client.Invitation{User: r.User, Token: r.Invitation.Token, Expires: r.Invitation.Expires},
+		Key: client.NewKey{Key: client.Key{ID: r.Key.ID, Owner: r.User, Description: "recovery", Created: r.Key.Created},
+			Secret: sensitive.FromString(r.Key.Secret), Token: sensitive.FromString(r.Key.Token)},
+	}, nil
 }

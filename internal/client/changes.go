@@ -2,7 +2,9 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"net/url"
+	"strconv"
 	"time"
 
 	"countersign/internal/sensitive"
@@ -427,4 +429,77 @@ func (c *Client) UpdateProject(ctx context.Context, name string, add, remove []s
 func (c *Client) DeleteProject(ctx context.Context, name string) (Result, error) {
 	var out Result
 	return out, c.call(ctx, request{method: "DELETE", path: "/projects/" + url.PathEscape(name)}, &out)
+}
+
+// Proof returns what proves that a version was countersigned, as the export that
+// package proof reads; it holds the value. Version 0 is the current one.
+func (c *Client) Proof(ctx context.Context, name string, version uint64) (sensitive.Bytes, error) {
+	v := q("name", name)
+	if version != 0 {
+		v.Set("version", strconv.FormatUint(version, 10))
+	}
+	var out json.RawMessage
+	err := c.call(ctx, request{method: "GET", path: "/secret/proof", query: v}, &out)
+	return sensitive.New(out), err
+}
+
+// Emergency is a broken glass.
+type Emergency struct {
+	ID       string    `json:"id"`
+	By       string    `json:"by"`
+	Reason   string    `json:"reason"`
+	Opened   time.Time `json:"opened"`
+	Until    time.Time `json:"until"`
+	Changes  []string  `json:"changes"`
+	Closed   time.Time `json:"closed,omitzero"`
+	ClosedBy string    `json:"closed_by,omitempty"`
+	Comment  string    `json:"comment,omitempty"`
+}
+
+// EmergencyReport is an emergency with what was done in it.
+type EmergencyReport struct {
+	Emergency
+	Done    []Change `json:"done"`
+	Records []Record `json:"records"`
+	Cut     bool     `json:"cut,omitempty"`
+}
+
+// BreakGlass opens an emergency.
+func (c *Client) BreakGlass(ctx context.Context, reason string, minutes int) (Emergency, error) {
+	body := struct {
+		Reason  string `json:"reason"`
+		Minutes int    `json:"minutes,omitempty"`
+	}{reason, minutes}
+	var out Emergency
+	return out, c.call(ctx, request{method: "POST", path: "/break-glass", body: body}, &out)
+}
+
+// Emergencies lists those that nobody closed, or all.
+func (c *Client) Emergencies(ctx context.Context, all bool) (Page[Emergency], error) {
+	var out Page[Emergency]
+	return out, c.call(ctx, request{method: "GET", path: "/break-glass", query: q("all", truth(all))}, &out)
+}
+
+// Emergency returns the report of one.
+func (c *Client) Emergency(ctx context.Context, id string) (EmergencyReport, error) {
+	var out EmergencyReport
+	return out, c.call(ctx, request{method: "GET", path: "/break-glass/" + url.PathEscape(id)}, &out)
+}
+
+// CloseGlass ends the review of an emergency.
+func (c *Client) CloseGlass(ctx context.Context, id, comment string) (Emergency, error) {
+	body := struct {
+		Comment string `json:"comment,omitempty"`
+	}{comment}
+	var out Emergency
+	return out, c.call(ctx, request{method: "POST", path: "/break-glass/" + url.PathEscape(id) + "/close", body: body}, &out)
+}
+
+// In is the client in another region; empty is the same one.
+func (c *Client) In(region string) *Client {
+	d := *c
+	if region != "" {
+		d.region = region
+	}
+	return &d
 }

@@ -28,6 +28,7 @@ type Client struct {
 	http    *http.Client
 	address *url.URL
 	token   sensitive.Bytes
+	session Session // nil when there is none, or a token is given
 	region  string
 	agent   string
 	timeout time.Duration
@@ -49,6 +50,9 @@ func New(c Config) (*Client, error) {
 		return nil, err
 	}
 	out := &Client{address: address, token: token, region: c.Region, agent: c.UserAgent, timeout: c.Timeout}
+	if token.Len() == 0 {
+		out.session = c.Session
+	}
 	out.http = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}
@@ -110,9 +114,53 @@ func (c *Client) call(ctx context.Context, r request, out any) error {
 	return nil
 }
 
+// patience is how often a request is sent again that came too soon after others,
+// and how long is waited before, twice as long each time.
+const (
+	patience  = 4
+	firstWait = 250 * time.Millisecond
+)
+
 // send sends a request and returns its answer when that is a success. The
-// caller closes the body.
+// caller closes the body. A request that passed the rate of its principal is sent
+// again a little later: the server did nothing yet.
 func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
+	for n := 0; ; n++ {
+		res, err := c.sendNow(ctx, r)
+		var e *Error
+		if n == patience || !errors.As(err, &e) || e.Kind != errs.Throttled || e.Code != "rate" {
+			return res, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, c.broken(ctx, ctx.Err())
+		case <-time.After(firstWait << n):
+		}
+	}
+}
+
+// sendNow sends a request once, and where the token of a session has expired,
+// again with another: the server did nothing yet.
+func (c *Client) sendNow(ctx context.Context, r request) (*http.Response, error) {
+	if c.session == nil {
+		return c.sendAs(ctx, r, c.token)
+	}
+	token, err := c.session.Token(ctx)
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.sendAs(ctx, r, token)
+	if isExpired(err) {
+		if token, err = c.session.Renew(ctx, token); err != nil {
+			return nil, err
+		}
+		return c.sendAs(ctx, r, token)
+	}
+	return res, err
+}
+
+// sendAs sends a request with a token, none when it is empty.
+func (c *Client) sendAs(ctx context.Context, r request, token sensitive.Bytes) (*http.Response, error) {
 	var body io.Reader
 	if r.body != nil {
 		b, err := json.Marshal(r.body)
@@ -146,8 +194,8 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json; charset=utf-8")
 	}
-	if c.token.Len() > 0 {
-		req.Header.Set("Authorization", "Bearer "+string(c.token.Reveal()))
+	if token.Len() > 0 {
+		req.Header.Set("Authorization", "Bearer "+string(token.Reveal()))
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

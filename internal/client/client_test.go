@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -301,8 +302,8 @@ func TestQueryIsExact(t *testing.T) {
 		}, "DELETE /api/v1/secret?name=a&window=7"},
 		{"untag", func() error { _, err := c.Untag(ctx, "a", []string{"x", "y"}); return err }, "DELETE /api/v1/secret/tags?key=x&key=y&name=a"},
 		{"user", func() error { _, err := c.GetUser(ctx, "../a b"); return err }, "GET /api/v1/users/..%2Fa%20b"},
-		{"member", func() error { return c.AddMember(ctx, "g", "u@x") }, "PUT /api/v1/groups/g/members/u@x"},
-		{"revoke", func() error { return c.RevokeKey(ctx, "o", "K") }, "DELETE /api/v1/keys/K?owner=o"},
+		{"member", func() error { _, err := c.AddMember(ctx, "g", "u@x"); return err }, "PUT /api/v1/groups/g/members/u@x"},
+		{"revoke", func() error { _, err := c.RevokeKey(ctx, "o", "K"); return err }, "DELETE /api/v1/keys/K?owner=o"},
 		{"audit", func() error {
 			_, err := c.QueryAudit(ctx, client.AuditQuery{Since: time.Unix(0, 0), Outcome: "ok", Limit: 1})
 			return err
@@ -390,4 +391,40 @@ func TestBackupThatBreaksIsAnError(t *testing.T) {
 	if _, err := c.Backup(t.Context(), []string{"age1x"}, &b); !client.Is(err, errs.Unavailable) {
 		t.Errorf("a backup that broke off: %v, want unavailable", err)
 	}
+}
+
+// TestRate: what came too soon is sent again, body and all; other refusals for
+// haste are not.
+func TestRate(t *testing.T) {
+	for code, want := range map[string]int{"rate": 3, "backoff": 1} {
+		synctest.Test(t, func(t *testing.T) {
+			calls := 0
+			c, err := client.New(client.Config{Token: sensitive.FromString("t"), Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				calls++
+				body, _ := io.ReadAll(r.Body)
+				if !strings.Contains(string(body), "hello") {
+					t.Errorf("call %d has the body %q", calls, body)
+				}
+				if calls < 3 {
+					return answer(429, `{"error":{"kind":"throttled","code":"`+code+`","message":"slow down"}}`), nil
+				}
+				return answer(200, `{}`), nil
+			})})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = c.AddComment(t.Context(), "01ABC", "hello")
+			if calls != want || (err == nil) != (want == 3) {
+				t.Errorf("%s: %d calls, %v", code, calls, err)
+			}
+		})
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func answer(status int, body string) *http.Response {
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
 }

@@ -38,7 +38,8 @@ const maxTokenFile = 4 << 10
 // Config says which server to speak to, and as whom.
 type Config struct {
 	Address string // scheme, host and port; default DefaultAddress
-	// Token is an access key in its bearer form, cst_ID_SECRET. Without one
+	// Token is an access key in its bearer form, cst_ID_SECRET, or the access
+	// token of a session, css_…. Without one
 	// only the requests that need no identity succeed.
 	Token sensitive.Bytes
 	// TokenFile holds the token where Token is empty. Others than its owner
@@ -52,6 +53,8 @@ type Config struct {
 	AllowPlaintext bool
 	Timeout        time.Duration // of a request that is no stream; default DefaultTimeout
 	UserAgent      string        // default "countersign"
+	// Session gives the tokens where there is neither Token nor TokenFile.
+	Session Session
 	// Transport replaces the network; nil means the real one.
 	Transport http.RoundTripper
 }

@@ -8,16 +8,35 @@ import (
 	"countersign/internal/sensitive"
 )
 
+// Outcome is what became of a write.
+type Outcome struct {
+	Change string `json:"change,omitempty"`
+	Status string `json:"status"` // Applied, or another state while the change waits
+}
+
+// Wrote is the Outcome within the answer of a write that shows what was written,
+// or while the change waits, what is proposed. It is empty where nothing was
+// written.
+type Wrote struct {
+	Change string `json:"change,omitempty"`
+	Status string `json:"status,omitempty"`
+}
+
+// Outcome is what became of the write.
+func (w Wrote) Outcome() Outcome { return Outcome(w) }
+
 // User is a user or a machine.
 type User struct {
 	Name     string            `json:"name"`
 	Kind     string            `json:"kind"` // user or machine
 	ARN      string            `json:"arn"`
+	Person   string            `json:"person,omitempty"` // the human behind
 	Groups   []string          `json:"groups"`
 	Policies []string          `json:"policies"`
 	Tags     map[string]string `json:"tags,omitempty"`
-	Created  time.Time         `json:"created"`
+	Created  time.Time         `json:"created,omitzero"`
 	Disabled bool              `json:"disabled,omitempty"`
+	Wrote
 }
 
 // ListUsers returns one page of users and machines.
@@ -26,15 +45,18 @@ func (c *Client) ListUsers(ctx context.Context, limit int, page string) (Page[Us
 	return out, c.call(ctx, request{method: "GET", path: "/users", query: q("limit", number(limit), "page", page)}, &out)
 }
 
+// CreateUserRequest asks for a user, or a machine.
+type CreateUserRequest struct {
+	Name    string            `json:"name"`
+	Machine bool              `json:"machine,omitempty"`
+	Person  string            `json:"person,omitempty"` // the human behind
+	Tags    map[string]string `json:"tags,omitempty"`
+}
+
 // CreateUser makes a user, or a machine, without any permission.
-func (c *Client) CreateUser(ctx context.Context, name string, machine bool, tags map[string]string) (User, error) {
-	body := struct {
-		Name    string            `json:"name"`
-		Machine bool              `json:"machine,omitempty"`
-		Tags    map[string]string `json:"tags,omitempty"`
-	}{name, machine, tags}
+func (c *Client) CreateUser(ctx context.Context, r CreateUserRequest) (User, error) {
 	var out User
-	return out, c.call(ctx, request{method: "POST", path: "/users", body: body}, &out)
+	return out, c.call(ctx, request{method: "POST", path: "/users", body: r}, &out)
 }
 
 // GetUser returns one user.
@@ -48,17 +70,19 @@ type UserUpdate struct {
 	Disabled *bool             `json:"disabled,omitempty"`
 	Tags     map[string]string `json:"tags,omitempty"`
 	Untag    []string          `json:"untag,omitempty"`
+	Person   *string           `json:"person,omitempty"` // empty: nobody is known to be behind it
 }
 
-// UpdateUser disables or enables a user, or changes its tags.
+// UpdateUser disables or enables a user, changes its tags, or says who is behind it.
 func (c *Client) UpdateUser(ctx context.Context, name string, u UserUpdate) (User, error) {
 	var out User
 	return out, c.call(ctx, request{method: "PATCH", path: "/users/" + segment(name), body: u}, &out)
 }
 
 // DeleteUser removes a user with its keys and memberships.
-func (c *Client) DeleteUser(ctx context.Context, name string) error {
-	return c.call(ctx, request{method: "DELETE", path: "/users/" + segment(name)}, nil)
+func (c *Client) DeleteUser(ctx context.Context, name string) (Outcome, error) {
+	var out Outcome
+	return out, c.call(ctx, request{method: "DELETE", path: "/users/" + segment(name)}, &out)
 }
 
 // Group is a group of users.
@@ -67,7 +91,8 @@ type Group struct {
 	ARN      string    `json:"arn"`
 	Policies []string  `json:"policies"`
 	Members  []string  `json:"members,omitempty"` // of one group only, not in listings
-	Created  time.Time `json:"created"`
+	Created  time.Time `json:"created,omitzero"`
+	Wrote
 }
 
 // ListGroups returns one page of groups.
@@ -89,18 +114,21 @@ func (c *Client) GetGroup(ctx context.Context, name string) (Group, error) {
 }
 
 // DeleteGroup removes a group without members.
-func (c *Client) DeleteGroup(ctx context.Context, name string) error {
-	return c.call(ctx, request{method: "DELETE", path: "/groups/" + segment(name)}, nil)
+func (c *Client) DeleteGroup(ctx context.Context, name string) (Outcome, error) {
+	var out Outcome
+	return out, c.call(ctx, request{method: "DELETE", path: "/groups/" + segment(name)}, &out)
 }
 
 // AddMember makes a user a member of a group.
-func (c *Client) AddMember(ctx context.Context, group, user string) error {
-	return c.call(ctx, request{method: "PUT", path: "/groups/" + segment(group) + "/members/" + segment(user)}, nil)
+func (c *Client) AddMember(ctx context.Context, group, user string) (Outcome, error) {
+	var out Outcome
+	return out, c.call(ctx, request{method: "PUT", path: "/groups/" + segment(group) + "/members/" + segment(user)}, &out)
 }
 
 // RemoveMember ends a membership.
-func (c *Client) RemoveMember(ctx context.Context, group, user string) error {
-	return c.call(ctx, request{method: "DELETE", path: "/groups/" + segment(group) + "/members/" + segment(user)}, nil)
+func (c *Client) RemoveMember(ctx context.Context, group, user string) (Outcome, error) {
+	var out Outcome
+	return out, c.call(ctx, request{method: "DELETE", path: "/groups/" + segment(group) + "/members/" + segment(user)}, &out)
 }
 
 // Key is an access key without its secret.
@@ -157,8 +185,9 @@ func (c *Client) ListKeys(ctx context.Context, owner string) ([]Key, error) {
 }
 
 // RevokeKey ends a key at once.
-func (c *Client) RevokeKey(ctx context.Context, owner, id string) error {
-	return c.call(ctx, request{method: "DELETE", path: "/keys/" + segment(id), query: q("owner", owner)}, nil)
+func (c *Client) RevokeKey(ctx context.Context, owner, id string) (Outcome, error) {
+	var out Outcome
+	return out, c.call(ctx, request{method: "DELETE", path: "/keys/" + segment(id), query: q("owner", owner)}, &out)
 }
 
 // Account is a tenant.

@@ -14,6 +14,7 @@ type Policy struct {
 	Builtin     bool      `json:"builtin,omitempty"`
 	Created     time.Time `json:"created,omitzero"`
 	Changed     time.Time `json:"changed,omitzero"`
+	Wrote
 }
 
 // ListPolicies returns one page of policies, the built-in ones first.
@@ -39,8 +40,9 @@ func (c *Client) PutPolicy(ctx context.Context, name, document, description stri
 }
 
 // DeletePolicy removes a policy that nothing refers to.
-func (c *Client) DeletePolicy(ctx context.Context, name string) error {
-	return c.call(ctx, request{method: "DELETE", path: "/policies/" + segment(name)}, nil)
+func (c *Client) DeletePolicy(ctx context.Context, name string) (Outcome, error) {
+	var out Outcome
+	return out, c.call(ctx, request{method: "DELETE", path: "/policies/" + segment(name)}, &out)
 }
 
 // Holder is whom a policy hangs on: exactly one of the two is set.
@@ -50,13 +52,15 @@ type Holder struct {
 }
 
 // AttachPolicy hangs a policy on a user or group.
-func (c *Client) AttachPolicy(ctx context.Context, policy string, on Holder) error {
-	return c.call(ctx, request{method: "PUT", path: "/policies/" + segment(policy) + "/attachments", body: on}, nil)
+func (c *Client) AttachPolicy(ctx context.Context, policy string, on Holder) (Outcome, error) {
+	var out Outcome
+	return out, c.call(ctx, request{method: "PUT", path: "/policies/" + segment(policy) + "/attachments", body: on}, &out)
 }
 
 // DetachPolicy takes a policy off a user or group.
-func (c *Client) DetachPolicy(ctx context.Context, policy string, from Holder) error {
-	return c.call(ctx, request{method: "DELETE", path: "/policies/" + segment(policy) + "/attachments", body: from}, nil)
+func (c *Client) DetachPolicy(ctx context.Context, policy string, from Holder) (Outcome, error) {
+	var out Outcome
+	return out, c.call(ctx, request{method: "DELETE", path: "/policies/" + segment(policy) + "/attachments", body: from}, &out)
 }
 
 // PolicyTest asks whether a user could do an action on a resource.

@@ -50,11 +50,18 @@ type Config struct {
 	Audit          Audit    `yaml:"audit"`
 	History        History  `yaml:"history"`
 	AWS            AWS      `yaml:"aws"`
+	Reviews        Reviews  `yaml:"reviews"`
 	Metrics        Metrics  `yaml:"metrics"`
+	SignIn         SignIn   `yaml:"sign_in"`
 	Log            Log      `yaml:"log"`
 	// ShutdownTimeout is how long requests under way may take once the server
 	// stops. Default 20s.
 	ShutdownTimeout Duration `yaml:"shutdown_timeout"`
+	// PublicURL is where people reach this server, for links in notices. Default:
+	// no links.
+	PublicURL string `yaml:"public_url"`
+	Notify    Notify `yaml:"notify"`
+	SMTP      SMTP   `yaml:"smtp"`
 }
 
 // TLS names the certificate. Both or neither are set; the files are read again
@@ -95,6 +102,13 @@ type Audit struct {
 	AcceptLoss bool `yaml:"accept_loss"`
 }
 
+// Reviews bounds how often one principal may call what belongs to reviews: a
+// bucket that holds Burst calls and gains PerSecond.
+type Reviews struct {
+	PerSecond float64 `yaml:"per_second"` // default 10
+	Burst     int     `yaml:"burst"`      // default 20
+}
+
 // History configures how many versions of a secret are kept.
 type History struct {
 	Keep   uint64   `yaml:"keep"`    // default 0: all. A labelled version is always kept
@@ -105,6 +119,13 @@ type History struct {
 type AWS struct {
 	// Lenient lets UpdateSecretVersionStage leave out RemoveFromVersionId.
 	Lenient bool `yaml:"lenient"`
+}
+
+// SignIn configures how people sign in.
+type SignIn struct {
+	// LoopbackIssuer lets an identity provider be at http:// on this machine,
+	// as for development. Others are at https://.
+	LoopbackIssuer bool `yaml:"loopback_issuer"`
 }
 
 // Metrics configures /metrics.
@@ -181,7 +202,7 @@ func (c *Config) setDefaults(dir string) {
 			*v = filepath.Join(dir, *v)
 		}
 	}
-	for _, p := range []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Seal.Keyfile, &c.Seal.Passphrase.File, &c.Audit.Dir, &c.Audit.ExportDir} {
+	for _, p := range []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Seal.Keyfile, &c.Seal.Passphrase.File, &c.Audit.Dir, &c.Audit.ExportDir, &c.SMTP.PasswordFile} {
 		abs(p)
 	}
 	if c.Seal == (Seal{}) && c.Data != "" {
@@ -199,6 +220,12 @@ func (c *Config) setDefaults(dir string) {
 	if c.ShutdownTimeout == 0 {
 		c.ShutdownTimeout = Duration(20 * time.Second)
 	}
+	if c.Reviews.PerSecond == 0 {
+		c.Reviews.PerSecond = 10
+	}
+	if c.Reviews.Burst == 0 {
+		c.Reviews.Burst = 20
+	}
 	if c.History.MinAge == 0 {
 		c.History.MinAge = Duration(24 * time.Hour)
 	}
@@ -211,6 +238,9 @@ func (c *Config) check() error {
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {
 		return refuse("listen", "%q is not HOST:PORT", c.Listen)
+	}
+	if err := c.checkNotices(); err != nil {
+		return err
 	}
 	switch {
 	case c.Data == "":
@@ -237,6 +267,10 @@ func (c *Config) check() error {
 		return refuse("audit.retain_for", "it is negative")
 	case c.ShutdownTimeout < 0:
 		return refuse("shutdown_timeout", "it is negative")
+	case c.Reviews.PerSecond < 0 || c.Reviews.PerSecond > 1e6:
+		return refuse("reviews.per_second", "it is 0.001 to 1000000")
+	case c.Reviews.Burst < 0 || c.Reviews.Burst > 1e6:
+		return refuse("reviews.burst", "it is 1 to 1000000")
 	case c.History.MinAge < 0:
 		return refuse("history.min_age", "it is negative")
 	}

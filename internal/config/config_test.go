@@ -64,6 +64,21 @@ func TestRefusals(t *testing.T) {
 		{"bad-format", least + "log: {format: xml}", "log.format:"},
 		{"half-retention", least + "audit: {retain_for: 24h}", "audit:"},
 		{"negative-retention", least + "audit: {retain_for: -24h, export_dir: /x}", "audit.retain_for:"},
+		{"bad-allow", least + "notify: {allow: [10.0.0.0/40]}", "10.0.0.0/40"},
+		{"unknown-notify", least + "notify: {url: x}", "url"},
+		{"public-url-scheme", least + "public_url: ftp://example.com", "public_url:"},
+		{"public-url-user", least + "public_url: https://a:b@example.com", "public_url:"},
+		{"public-url-query", least + "public_url: https://example.com?a", "public_url:"},
+		{"public-url-markup", least + "public_url: 'https://example.com/<b>'", "public_url:"},
+		{"smtp-no-address", least + "smtp: {from: a@example.com}", "smtp.address:"},
+		{"smtp-no-port", least + "smtp: {address: mail.example.com, from: a@example.com}", "smtp.address:"},
+		{"smtp-no-from", least + "smtp: {address: 'mail.example.com:587'}", "smtp.from:"},
+		{"smtp-from-with-name", least + "smtp: {address: 'mail.example.com:587', from: 'A <a@example.com>'}", "smtp.from:"},
+		{"smtp-from-two-lines", least + "smtp: {address: 'mail.example.com:587', from: \"a@example.com\\nBcc: b@example.com\"}", "smtp.from:"},
+		{"smtp-bad-tls", least + "smtp: {address: 'mail.example.com:587', from: a@example.com, tls: maybe}", "smtp.tls:"},
+		{"smtp-plain-far", least + "smtp: {address: 'mail.example.com:25', from: a@example.com, tls: none-on-loopback}", "smtp.tls:"},
+		{"smtp-half-login", least + "smtp: {address: 'mail.example.com:587', from: a@example.com, username: u}", "smtp:"},
+		{"smtp-password", least + "smtp: {address: 'mail.example.com:587', from: a@example.com, username: u, password: p}", "password"},
 		{"not-yaml", "{", "reading YAML"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -85,12 +100,18 @@ trusted_proxies: [10.1.2.3, 192.168.0.1/16]
 seal: {passphrase: {env: COUNTERSIGN_PASSPHRASE}}
 audit: {segment_size: 8MiB, segment_age: 1h, warn_free: 1GiB, min_free: "1024"}
 history: {keep: 100, min_age: 1h}
+public_url: https://secrets.example.com/cs
+notify: {allow: [10.1.0.0/16, "::1"]}
+smtp: {address: "mail.example.com:587", from: a@example.com, username: u, password_file: smtp.password}
 `), "/c")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if c.TLS.Cert != "/c/c.pem" || c.TLS.Key != "/k.pem" || c.Seal.Keyfile != "" || c.Audit.WarnFree != 1<<30 || c.Audit.MinFree != 1024 {
 		t.Errorf("got %+v", c)
+	}
+	if c.SMTP.TLS != SMTPStartTLS || c.SMTP.PasswordFile != "/c/smtp.password" || len(c.Notify.Allow) != 2 {
+		t.Errorf("got %+v, %+v", c.SMTP, c.Notify)
 	}
 	if got := Prefixes(c.TrustedProxies); got[0].String() != "10.1.2.3/32" || got[1].String() != "192.168.0.0/16" {
 		t.Errorf("trusted proxies are %v", got)

@@ -25,6 +25,7 @@ import (
 	"countersign/internal/core/project"
 	"countersign/internal/core/record"
 	"countersign/internal/core/secret"
+	"countersign/internal/core/signin"
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
 	"countersign/internal/kv/boltkv"
@@ -51,6 +52,7 @@ type core struct {
 	changes  *change.Service
 	authn    *authn.Service
 	secrets  *secret.Service
+	signin   *signin.Service
 	projects *project.Service
 
 	life context.Context // of the background work
@@ -112,8 +114,13 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.authn = authn.New(authn.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account}, auth)
 	c.secrets = secret.New(secret.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Regions: cfg.Regions,
 		Keep: cfg.History.Keep, KeepFor: time.Duration(cfg.History.MinAge), Logger: logger})
+	c.signin = signin.New(signin.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account,
+		AllowLoopback: cfg.SignIn.LoopbackIssuer, Logger: logger})
 	c.projects = project.New(project.Config{Gate: c.gate, Changes: c.changes})
-	c.changes.Connect(c.authn, c.secrets, map[string]change.Decoder{"secret": c.secrets.DecodeEdit, project.Noun: c.projects.DecodeEdit})
+	decoders := c.authn.Decoders()
+	decoders["secret"] = c.secrets.DecodeEdit
+	decoders[project.Noun] = c.projects.DecodeEdit
+	c.changes.Connect(c.authn, c.secrets, decoders)
 	c.run()
 	return c, nil
 }
@@ -164,6 +171,9 @@ func (c *core) run() {
 		c.retain,
 		func(ctx context.Context) {
 			c.authn.Run(ctx, func(err error) { c.logger.Error("storing when keys were used", "error", err) })
+		},
+		func(ctx context.Context) {
+			c.signin.Run(ctx, func(err error) { c.logger.Error("dropping sessions that are over", "error", err) })
 		},
 	} {
 		c.spawn(job)

@@ -29,14 +29,14 @@ func (s *Server) fronts(o Options) (err error) {
 	}
 	if slices.Contains(cfg.Fronts, config.FrontNative) {
 		s.native, err = native.New(native.Config{Secrets: c.secrets, Projects: c.projects, Changes: c.changes, Authn: c.authn, Inspect: s.inspect(), Operate: s.operate(o),
-			Gate: c.gate, Proxies: proxies, Observe: s.metrics, Region: cfg.Regions[0], Regions: cfg.Regions, Logger: s.logger, Draining: s.draining})
+			Rate: native.Rate(cfg.Reviews), Gate: c.gate, SignIn: c.signin, Proxies: proxies, Observe: s.metrics, Region: cfg.Regions[0], Regions: cfg.Regions, Logger: s.logger, Draining: s.draining})
 	}
 	return err
 }
 
 func (s *Server) inspect() *inspect.Service {
 	c := s.core
-	return inspect.New(inspect.Config{Gate: c.gate, Log: c.log, Relay: c.relay, Identities: c.authn, Secrets: c.secrets,
+	return inspect.New(inspect.Config{Gate: c.gate, Log: c.log, Relay: c.relay, Identities: c.authn, Secrets: c.secrets, Emergencies: c.changes,
 		Vault: c.ring, Dir: c.cfg.Audit.Dir, Keys: []ed25519.PublicKey{c.log.PublicKey()}})
 }
 

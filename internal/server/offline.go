@@ -16,10 +16,13 @@ import (
 	"countersign/internal/core/audit"
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
+	"countersign/internal/core/notice"
+	"countersign/internal/core/notify"
 	"countersign/internal/core/operate"
 	"countersign/internal/core/project"
 	"countersign/internal/core/record"
 	"countersign/internal/core/secret"
+	"countersign/internal/core/signin"
 	"countersign/internal/errs"
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
@@ -81,7 +84,7 @@ func Fsck(ctx context.Context, cfg config.Config) (FsckReport, error) {
 		out.Problems = append(out.Problems, "the keyring does not open, so no record was read: "+err.Error())
 		return out, nil
 	}
-	rep, err := fsck.Run(ctx, path, fsck.Config{Cipher: ring, Rules: rules(), Refers: []fsck.Refer{secret.Refer(ring), change.Refer, project.Refer}})
+	rep, err := fsck.Run(ctx, path, fsck.Config{Cipher: ring, Rules: rules(), Refers: []fsck.Refer{secret.Refer(ring), change.Refer, project.Refer, notify.Refer}})
 	if err != nil {
 		return FsckReport{}, err
 	}
@@ -98,7 +101,7 @@ func report(rep fsck.Report) FsckReport {
 
 // rules describe every kind of record that a store may hold.
 func rules() []fsck.Rule {
-	all := [][]fsck.Rule{secret.Rules(), authn.Rules(), change.Rules(), project.Rules(), {
+	all := [][]fsck.Rule{secret.Rules(), authn.Rules(), change.Rules(), signin.Rules(), project.Rules(), notice.Rules(), notify.Rules(), {
 		{Kind: "audit-head", Shape: "ss", Decode: record.Check[audit.Head]},
 		{Kind: "keyring"}, // the keyring checks its own records when it opens
 	}}

@@ -112,6 +112,7 @@ func (b *bench) measure(ctx context.Context) error {
 		{"starting", b.starts},
 		{"reading", b.reads},
 		{"writing", b.writes},
+		{"reviewing", b.reviews},
 	} {
 		fmt.Fprintln(os.Stderr, step.says)
 		if err := step.do(ctx); err != nil {
@@ -263,10 +264,11 @@ func (b *bench) reads(ctx context.Context) error {
 	return b.paced(bare, p)
 }
 
-// paced measures latency at half of what 16 connections got through. What the
-// bare server shows at the same rate is the machine's own share of it.
+// paced measures latency at half of what 16 connections got through, taking
+// turns. What the bare server shows at the same rate is the machine's own share
+// of it.
 func (b *bench) paced(bare, p *process) error {
-	for _, l := range []struct {
+	loads := []struct {
 		name, capacity string
 		p              *process
 		next           source
@@ -274,24 +276,24 @@ func (b *bench) paced(bare, p *process) error {
 		{pacedBare, readSpread, bare, same(plain(bare.addr))},
 		{pacedSigned, readSpread, p, among(b.signed)},
 		{pacedToken, readToken, p, among(b.tokens)},
-	} {
-		rate := b.report.find(l.capacity, 16).Requests / 2
-		pool, err := dial(l.p.addr, 16)
-		if err != nil {
-			return err
-		}
-		var runs []Figure
-		for range b.o.rounds {
-			o, err := pool.paced(3*b.o.each, rate, l.next) // longer than the second between two syncs
+	}
+	runs := make([][]Figure, len(loads))
+	for range b.o.rounds {
+		for i, l := range loads {
+			pool, err := dial(l.p.addr, 16)
 			if err != nil {
-				pool.close()
+				return err
+			}
+			o, err := pool.paced(3*b.o.each, b.report.find(l.capacity, 16).Requests/2, l.next) // longer than the second between two syncs
+			pool.close()
+			if err != nil {
 				return fmt.Errorf("%s: %w", l.name, err)
 			}
-			f := o.figure(l.name, 16, 0)
-			runs = append(runs, f)
+			runs[i] = append(runs[i], o.figure(l.name, 16, 0))
 		}
-		pool.close()
-		b.report.Figures = append(b.report.Figures, middle(runs))
+	}
+	for _, r := range runs {
+		b.report.Figures = append(b.report.Figures, middle(r))
 	}
 	return nil
 }

@@ -56,7 +56,7 @@ type write struct {
 
 func makeStore(ctx context.Context, dir, addr string, secrets int) (*store, error) {
 	s := &store{dir: dir, configFile: filepath.Join(dir, "server.yaml")}
-	text := fmt.Sprintf("listen: %q\ndata: %q\naccount: %q\nlog: {level: error}\n", addr, filepath.Join(dir, "data"), account)
+	text := fmt.Sprintf("listen: %q\ndata: %q\naccount: %q\nlog: {level: error}\nreviews: {per_second: 1000000, burst: 1000000}\n", addr, filepath.Join(dir, "data"), account)
 	if err := os.WriteFile(s.configFile, []byte(text), 0o600); err != nil {
 		return nil, fmt.Errorf("writing the configuration: %w", err)
 	}

@@ -51,7 +51,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve": serve, "halt": halt, "crash": crash, "exits": exits, "capture": capture, "absent": absent, "flip": flip,
+			"serve": serve, "halt": halt, "crash": crash, "exits": exits, "capture": capture, "absent": absent, "flip": flip, "authenticator": authenticator,
 		},
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"countersign/internal/cli/exit"
+	"countersign/internal/cli/settings"
 	"countersign/internal/cli/streams"
 	"countersign/internal/client"
 )
@@ -26,9 +27,31 @@ type Env struct {
 	// Connect makes the client that the flags and the environment ask for. It
 	// opens no connection.
 	Connect func() (*client.Client, error)
-	Server  ServerSide
-	Version string
-	Now     func() time.Time // default time.Now
+	// SignIn makes the client that asks as nobody, with the place where the
+	// session is kept.
+	SignIn func() (SignIn, error)
+	// Settings are what is in force: of a command's flags, the environment, the
+	// project's file and the user's. The flags that all commands have are added.
+	Settings func(settings.Flags) (settings.Resolved, error)
+	Getenv   func(string) string // of the few commands that read a variable of their own
+	Server   ServerSide
+	Version  string
+	Now      func() time.Time // default time.Now
+}
+
+// SignIn is what signing in and out needs.
+type SignIn struct {
+	Client *client.Client // without credentials
+	Store  settings.Store
+	Global settings.Global // what Store held
+}
+
+// Variable is a variable of the environment.
+func (e *Env) Variable(name string) string {
+	if e.Getenv == nil {
+		return ""
+	}
+	return e.Getenv(name)
 }
 
 // Time is the present time.
@@ -116,27 +139,35 @@ const completionTime = time.Second
 // maxCompletions bounds how many names are offered.
 const maxCompletions = 200
 
-// SecretNames completes the first argument with names of secrets. It asks the
-// server for one page and offers nothing when that fails.
-func (e *Env) SecretNames(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
+// Complete asks the server for what a shell offers, and offers nothing when that
+// fails.
+func (e *Env) Complete(ask func(context.Context, *client.Client) ([]string, error)) ([]string, cobra.ShellCompDirective) {
 	c, err := e.Connect()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(context.Background()), completionTime)
 	defer cancel()
-	page, err := c.ListSecrets(ctx, client.ListOptions{Prefix: toComplete, Sort: "name", Limit: maxCompletions})
+	names, err := ask(ctx, c)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	var names []string
-	for _, s := range page.Items {
-		names = append(names, s.Name)
-	}
 	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// SecretNames completes the first argument with names of secrets. It asks for
+// one page.
+func (e *Env) SecretNames(_ *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return e.Complete(func(ctx context.Context, c *client.Client) (names []string, err error) {
+		page, err := c.ListSecrets(ctx, client.ListOptions{Prefix: toComplete, Sort: "name", Limit: maxCompletions})
+		for _, s := range page.Items {
+			names = append(names, s.Name)
+		}
+		return names, err
+	})
 }
 
 // Choice checks that a flag's value is one of a few.

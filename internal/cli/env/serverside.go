@@ -27,6 +27,8 @@ type ServerSide struct {
 	Fsck func(ctx context.Context, o StoreOptions) (FsckReport, error)
 	// RestoreBackup makes a store out of a backup.
 	RestoreBackup func(ctx context.Context, o RestoreOptions) (RestoreResult, error)
+	// Recover lets a user in again, on a store that no server has open.
+	Recover func(ctx context.Context, o RecoverOptions, log io.Writer) (Recovered, error)
 	// VerifyAudit checks the files of an audit log.
 	VerifyAudit func(ctx context.Context, o VerifyOptions) (client.AuditReport, error)
 }
@@ -43,6 +45,7 @@ type InitResult struct {
 
 // DevOptions describe a server for development.
 type DevOptions struct {
+	Demo   bool      // prepare a project, a rule and people to try reviews with
 	Dir    string    // folder for everything
 	Listen string    // host:port; empty for the usual one
 	Out    io.Writer // one line when it is ready to serve
@@ -84,4 +87,18 @@ type VerifyOptions struct {
 	Key  string // file with the public keys; default audit.pub in Dir, which proves less
 	Head client.AuditHead
 	Live bool // a server may be writing
+}
+
+// RecoverOptions say whom to let in, and how.
+type RecoverOptions struct {
+	ConfigFile string
+	User       string
+	Key        bool // an access key instead of an invitation
+	Admin      bool // make the user when absent, and let it do everything
+}
+
+// Recovered is what Recover made: one of the two.
+type Recovered struct {
+	Invitation client.Invitation
+	Key        client.NewKey
 }

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"countersign/internal/client"
 	"countersign/internal/errs"
@@ -27,6 +28,12 @@ const (
 	Conflict    Code = 5   // it exists already, somebody else changed it, or its state does not allow this
 	Unavailable Code = 6   // the server cannot be reached, or cannot do it now
 	Damaged     Code = 7   // a verification found damage: "audit verify", "fsck"
+	Differs     Code = 8   // "diff", "drift": the two are not equal
+	Rejected    Code = 9   // "propose --wait": a reviewer rejected the change
+	Withdrawn   Code = 10  // "propose --wait": its author withdrew the change
+	Expired     Code = 11  // "propose --wait": nobody decided in time, and the change expired
+	Conflicted  Code = 12  // "propose --wait": the change is at odds with what was applied since
+	Waiting     Code = 13  // "propose --wait": --within passed before anybody decided
 	Interrupted Code = 130 // ended by a signal
 )
 
@@ -40,6 +47,12 @@ const Help = `Exit codes:
   5    it exists already, somebody else changed it, or its state forbids this
   6    the server cannot be reached, or cannot do this now
   7    a verification found damage ("audit verify", "fsck")
+  8    the two are not equal ("diff", "drift")
+  9    the change was rejected ("propose --wait", as those that follow)
+  10   the change was withdrawn
+  11   the change expired
+  12   the change is at odds with what was applied since
+  13   nobody has decided yet, and --within passed
   130  interrupted`
 
 // Error is an error with the exit code that it asks for.
@@ -103,6 +116,10 @@ func ofKind(k errs.Kind) Code {
 	return Failed
 }
 
+// wrongAnswers are codes of logins that failed: there, hints on credentials would
+// lead astray.
+var wrongAnswers = []string{"bad-credentials", "totp-required", "bad-invitation", "bad-identity"}
+
 // Message is the one line for stderr: what was wrong, and where it helps, what
 // to do about it. It is empty when nothing more is to be said.
 func Message(ctx context.Context, err error) string {
@@ -120,7 +137,9 @@ func Message(ctx context.Context, err error) string {
 	msg := err.Error()
 	switch e.Kind {
 	case errs.Unauthenticated:
-		msg += fmt.Sprintf("; set %s, or give --token-file", client.EnvToken)
+		if !slices.Contains(wrongAnswers, e.Code) {
+			msg += fmt.Sprintf("; run \"countersign login\", set %s, or give --token-file", client.EnvToken)
+		}
 	case errs.Denied:
 		if e.Decision != "" {
 			msg += fmt.Sprintf("; an administrator sees why with: countersign policy explain %s", e.Decision)

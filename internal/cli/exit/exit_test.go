@@ -52,7 +52,7 @@ func TestOf(t *testing.T) {
 		{"internal", t.Context(), &client.Error{Kind: errs.Internal, Message: "m", RequestID: "R"}, exit.Failed,
 			"m; the server's log has more under request R"},
 		{"no-token", t.Context(), &client.Error{Kind: errs.Unauthenticated, Message: "m"}, exit.Denied,
-			"m; set COUNTERSIGN_TOKEN, or give --token-file"},
+			"m; run \"countersign login\", set COUNTERSIGN_TOKEN, or give --token-file"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,4 +1,4 @@
-// Package object reads and sets one key of a value that is a JSON object.
+// Package object reads the keys of a value that is a JSON object, and sets one.
 //
 // Everything else of the object stays byte for byte as it was, numbers beyond
 // float64 and the order of keys included. An object with a key twice is
@@ -12,6 +12,8 @@ import (
 	"errors"
 	"strings"
 	"unicode/utf8"
+
+	"countersign/internal/sensitive"
 )
 
 // ErrNoObject says that the value is no JSON object.
@@ -63,16 +65,40 @@ func Get(data []byte, key string) (value []byte, ok bool, err error) {
 		return nil, false, err
 	}
 	for _, m := range members {
-		if m.key != key {
-			continue
+		if m.key == key {
+			return m.text(), true, nil
 		}
-		var s string
-		if m.raw[0] == '"' && json.Unmarshal(m.raw, &s) == nil {
-			return []byte(s), true, nil
-		}
-		return m.raw, true, nil
 	}
 	return nil, false, nil
+}
+
+// text is a string without its quotes, anything else as its JSON.
+func (m member) text() []byte {
+	var s string
+	if m.raw[0] == '"' && json.Unmarshal(m.raw, &s) == nil {
+		return []byte(s)
+	}
+	return m.raw
+}
+
+// Member is one key of an object with its value: a string without its quotes,
+// anything else as its JSON.
+type Member struct {
+	Key   string
+	Value sensitive.Bytes
+}
+
+// Members lists the keys of an object in their order.
+func Members(data []byte) ([]Member, error) {
+	members, err := parse(data)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Member, len(members))
+	for i, m := range members {
+		out[i] = Member{m.key, sensitive.New(m.text())}
+	}
+	return out, nil
 }
 
 // Set returns the object with a key set to a string, in place when it is there

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/term"
 
@@ -108,11 +109,79 @@ func (s *Streams) AskTwice(ctx context.Context, prompt string) (sensitive.Bytes,
 	return one, nil
 }
 
+// Line prompts for one line of text, which is no secret. It reads no further
+// than the end of the line.
+func (s *Streams) Line(ctx context.Context, prompt string) (string, error) {
+	if !s.InTerminal {
+		return "", ErrNoTerminal
+	}
+	fmt.Fprintf(s.Err, "%s: ", prompt)
+	type result struct {
+		line []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		line, err := readLine(s.In)
+		done <- result{line, err}
+	}()
+	select {
+	case r := <-done:
+		if r.err != nil {
+			return "", fmt.Errorf("reading from the terminal: %w", r.err)
+		}
+		return strings.TrimSpace(string(r.line)), nil
+	case <-ctx.Done(): // the read cannot be interrupted, and the process ends
+		fmt.Fprintln(s.Err)
+		return "", ctx.Err()
+	}
+}
+
+// maxLine bounds what is typed as one line, in bytes.
+const maxLine = 4096
+
+func readLine(r io.Reader) (line []byte, err error) {
+	for b := make([]byte, 1); len(line) < maxLine; {
+		n, err := r.Read(b)
+		switch {
+		case n == 1 && b[0] == '\n':
+			return line, nil
+		case n == 1:
+			line = append(line, b[0])
+		case errors.Is(err, io.EOF) && len(line) > 0:
+			return line, nil
+		case err != nil:
+			return nil, err
+		}
+	}
+	return nil, errors.New("the line is too long")
+}
+
+// Confirm asks a question that only "y" and "yes" answer with yes.
+func (s *Streams) Confirm(ctx context.Context, question string) (bool, error) {
+	answer, err := s.Line(ctx, question+" (y/N)")
+	if errors.Is(err, io.EOF) {
+		fmt.Fprintln(s.Err)
+		return false, nil
+	}
+	answer = strings.ToLower(answer)
+	return answer == "y" || answer == "yes", err
+}
+
 // Bold emphasizes text on Out.
 func (s *Streams) Bold(text string) string { return s.style("1", text) }
 
 // Alarm emphasizes text that says something went wrong.
 func (s *Streams) Alarm(text string) string { return s.style("31", text) }
+
+// Added, Removed and Changed emphasize lines of a comparison.
+func (s *Streams) Added(text string) string { return s.style("32", text) }
+
+// Removed emphasizes what goes.
+func (s *Streams) Removed(text string) string { return s.style("31", text) }
+
+// Changed emphasizes what is replaced.
+func (s *Streams) Changed(text string) string { return s.style("33", text) }
 
 func (s *Streams) style(code, text string) string {
 	if !s.Colour || text == "" {

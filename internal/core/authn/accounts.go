@@ -88,7 +88,7 @@ func (s *Service) newAccount(ctx context.Context, who caller.Caller, id, label s
 	}
 	keyID, secret := keyPrefix+random(keyLen-len(keyPrefix), keyAlphabet), random(secretLen, base62)
 	k := accessKey{Principal: Admin, Secret: []byte(secret), Description: "first key of the account"}
-	e := &edit{op: policy.CreateAccount, target: change.Target{Account: who.Account, Noun: "account", Name: id},
+	e := &once{op: policy.CreateAccount, target: change.Target{Account: who.Account, Noun: "account", Name: id},
 		resource: policy.AccountARN(who.Account)}
 	e.do = func(tx *change.Tx) error {
 		if err := absent(tx, accountKey(id), "account"); err != nil {

@@ -32,7 +32,7 @@ type Credential struct {
 	// Generation changes whenever the key or its owner may have: what is
 	// derived from Secret can be kept under the key's id and Generation.
 	Generation uint64
-	// Caller holds account, kind, name, groups, tags and key id. The front
+	// Caller holds account, kind, name, groups, person, tags and key id. The front
 	// adds the circumstances of the request.
 	Caller caller.Caller
 }
@@ -101,10 +101,9 @@ func (s *Service) load(r kv.Reader, id string) (*credential, error) {
 	if err != nil || !ok || p.Disabled {
 		return nil, err
 	}
-	return &credential{
-		account: place.Account, generation: g, secret: sensitive.New(k.Secret), expires: when(k.Expires),
-		who: caller.Caller{Account: place.Account, Kind: p.Kind, Name: k.Principal, Groups: p.Groups, Tags: p.Tags, KeyID: id, Generation: g},
-	}, nil
+	who := p.caller(place.Account, k.Principal)
+	who.KeyID, who.Generation = id, g
+	return &credential{account: place.Account, generation: g, secret: sensitive.New(k.Secret), expires: when(k.Expires), who: who}, nil
 }
 
 // AuthenticateToken proves a principal by a bearer token. The error tells

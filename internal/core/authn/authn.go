@@ -1,8 +1,10 @@
 // Package authn knows who may call and what they may do: users, machines,
 // groups, access keys, stored policies and where they are attached, accounts.
+// It also knows the SSH public keys by which users' approvals are proved.
 //
 // A principal is a user or a machine; both share one namespace within their
-// account. An access key proves a principal in two spellings: as an AWS pair
+// account. It may say which person is behind it, over all of whose identities a
+// review counts one vote and takes none on that person's own changes. An access key proves a principal in two spellings: as an AWS pair
 // that signs requests, and as a bearer token made of the same id and secret. It
 // may expire, and may carry policies of its own that narrow what its owner is
 // allowed. The id is looked up by a keyed hash; the secret is kept encrypted,
@@ -33,7 +35,6 @@ import (
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
-	"countersign/internal/name"
 )
 
 // Codes of errors.
@@ -49,7 +50,8 @@ const (
 // Limits on what one principal or group can hold.
 const (
 	MaxKeys     = 20
-	MaxGroups   = 32 // with MaxKeys, what one transaction can delete with a principal
+	MaxGroups   = 20 // with MaxKeys, what one transaction can delete with a principal, after a review too
+	MaxSSHKeys  = 10
 	MaxPolicies = 20
 	MaxPolicy   = 20480 // bytes of one policy
 )
@@ -95,6 +97,12 @@ type principal struct {
 	Tags     map[string]string `cbor:"4,keyasint,omitempty"`
 	Created  int64             `cbor:"5,keyasint"`
 	Disabled bool              `cbor:"6,keyasint,omitempty"`
+	Person   string            `cbor:"7,keyasint,omitempty"` // the human behind, as checkPerson has it
+}
+
+// caller is what is known of who proves to be the principal.
+func (p *principal) caller(acct, n string) caller.Caller {
+	return caller.Caller{Account: acct, Kind: p.Kind, Name: n, Groups: p.Groups, Person: p.Person, Tags: p.Tags}
 }
 
 // group is a set of principals that share policies.
@@ -158,52 +166,6 @@ func raiseGeneration(tx kv.Txn, acct string) error {
 		return err
 	}
 	return record.Put(tx, generationKey(acct), g+1)
-}
-
-// edit is one write to identities. do may run twice.
-type edit struct {
-	op       policy.Op
-	target   change.Target
-	resource string // ARN
-	extra    []policy.Pair
-	also     []question // what else has to be allowed
-	do       func(tx *change.Tx) error
-}
-
-// question is a further operation on the same resource that an edit amounts to.
-type question struct {
-	op    policy.Op
-	extra []policy.Pair
-}
-
-func (e *edit) Target() change.Target { return e.target }
-func (e *edit) Operation() policy.Op  { return e.op }
-func (e *edit) Apply(tx *change.Tx) error {
-	if err := e.do(tx); err != nil {
-		return err
-	}
-	return raiseGeneration(tx, e.target.Account)
-}
-
-func (e *edit) Allow(a *gate.Access) error {
-	for _, q := range append([]question{{e.op, e.extra}}, e.also...) {
-		if err := a.Allow(&policy.Request{Op: q.op, Resource: e.resource, Account: e.target.Account, Extra: q.extra}, nil); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// submit validates a name and runs a write on the caller's own account.
-func (s *Service) submit(ctx context.Context, who caller.Caller, e *edit) error {
-	e.target.Account = who.Account
-	if err := name.Principal("Name", e.target.Name); err != nil {
-		e.target.Name = ""
-		rec := gate.NewRecord(who, e.op, "")
-		return s.gate.Finish(ctx, &rec, err)
-	}
-	_, err := s.changes.Submit(ctx, who, change.Request{Edit: e})
-	return err
 }
 
 // view runs a read on the caller's own account.

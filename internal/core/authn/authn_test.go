@@ -12,6 +12,7 @@ import (
 
 	"countersign/internal/caller"
 	"countersign/internal/core/authn"
+	"countersign/internal/core/change"
 	"countersign/internal/core/coretest"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/secret"
@@ -36,6 +37,9 @@ func (f *fixture) must(err error) {
 		f.t.Fatal(err)
 	}
 }
+
+// only drops the answer of a write.
+func only(_ change.Result, err error) error { return err }
 
 func code(err error) string {
 	e := errs.As(err)
@@ -114,10 +118,10 @@ func TestKeys(t *testing.T) {
 			t.Fatal(got)
 		}
 		f.unchanged(func() {
-			f.expect(f.Authn.RevokeKey(f.ctx, f.Admin, authn.Admin, key.ID), "not-found")
-			f.expect(f.Authn.RevokeKey(f.ctx, f.Admin, "bob", "AKIAAAAAAAAAAAAAAAAA"), "not-found")
+			f.expect(only(f.Authn.RevokeKey(f.ctx, f.Admin, authn.Admin, key.ID)), "not-found")
+			f.expect(only(f.Authn.RevokeKey(f.ctx, f.Admin, "bob", "AKIAAAAAAAAAAAAAAAAA")), "not-found")
 		})
-		f.must(f.Authn.RevokeKey(f.ctx, f.Admin, "bob", key.ID))
+		f.must(only(f.Authn.RevokeKey(f.ctx, f.Admin, "bob", key.ID)))
 		if got := f.lookup(key.ID); got != "unauthenticated/unknown-key" { // it was cached
 			t.Errorf("revoked: %s", got)
 		}
@@ -160,14 +164,14 @@ func TestKeyLimitsAndFields(t *testing.T) {
 		g := fmt.Sprint("g", i)
 		_, err := f.Authn.CreateGroup(f.ctx, f.Admin, g)
 		f.must(err)
-		f.must(f.Authn.AddToGroup(f.ctx, f.Admin, g, "bob"))
+		f.must(only(f.Authn.AddToGroup(f.ctx, f.Admin, g, "bob")))
 	}
 	_, err = f.Authn.CreateGroup(f.ctx, f.Admin, "one-more")
 	f.must(err)
-	f.expect(f.Authn.AddToGroup(f.ctx, f.Admin, "one-more", "bob"), "limit")
+	f.expect(only(f.Authn.AddToGroup(f.ctx, f.Admin, "one-more", "bob")), "limit")
 	keys, err := f.Authn.ListKeys(f.ctx, f.Admin, "bob")
 	f.must(err)
-	f.must(f.Authn.DeleteUser(f.ctx, f.Admin, "bob")) // with all of it in one transaction
+	f.must(only(f.Authn.DeleteUser(f.ctx, f.Admin, "bob"))) // with all of it in one transaction
 	for _, k := range keys {
 		if got := f.lookup(k.ID); got != "unauthenticated/unknown-key" {
 			t.Errorf("a key of a deleted user: %s", got)
@@ -178,7 +182,7 @@ func TestKeyLimitsAndFields(t *testing.T) {
 			t.Errorf("left of a deleted user: %q", k)
 		}
 	}
-	f.must(f.Authn.DeleteGroup(f.ctx, f.Admin, "g0"))
+	f.must(only(f.Authn.DeleteGroup(f.ctx, f.Admin, "g0")))
 }
 
 func TestExpiry(t *testing.T) {
@@ -249,30 +253,30 @@ func TestChangesCountFromTheNextRequest(t *testing.T) {
 		step("nothing", no)
 		_, err := f.Authn.CreateGroup(f.ctx, f.Admin, "readers")
 		f.must(err)
-		f.must(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: "SecretsReadOnly", Group: "readers"}))
+		f.must(only(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: "SecretsReadOnly", Group: "readers"})))
 		step("group without member", no)
-		f.must(f.Authn.AddToGroup(f.ctx, f.Admin, "readers", "bob"))
+		f.must(only(f.Authn.AddToGroup(f.ctx, f.Admin, "readers", "bob")))
 		step("member", "ok")
 		if cred, err := f.Authn.Lookup(f.ctx, key.ID, time.Now()); err != nil || !slices.Equal(cred.Caller.Groups, []string{"readers"}) {
 			t.Errorf("groups %v, %v", cred.Caller.Groups, err)
 		}
-		f.expect(f.Authn.DeleteGroup(f.ctx, f.Admin, "readers"), "precondition/in-use")
-		f.must(f.Authn.RemoveFromGroup(f.ctx, f.Admin, "readers", "bob"))
+		f.expect(only(f.Authn.DeleteGroup(f.ctx, f.Admin, "readers")), "precondition/in-use")
+		f.must(only(f.Authn.RemoveFromGroup(f.ctx, f.Admin, "readers", "bob")))
 		step("no longer member", no)
-		f.must(f.Authn.RemoveFromGroup(f.ctx, f.Admin, "readers", "bob"))
-		f.must(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: "SecretsReadOnly", User: "bob"}))
+		f.must(only(f.Authn.RemoveFromGroup(f.ctx, f.Admin, "readers", "bob")))
+		f.must(only(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: "SecretsReadOnly", User: "bob"})))
 		step("attached", "ok")
-		f.must(f.Authn.Detach(f.ctx, f.Admin, authn.Attachment{Policy: "SecretsReadOnly", User: "bob"}))
+		f.must(only(f.Authn.Detach(f.ctx, f.Admin, authn.Attachment{Policy: "SecretsReadOnly", User: "bob"})))
 		step("detached", no)
 		_, err = f.Authn.PutPolicy(f.ctx, f.Admin, "own", allow("secretsmanager:ListSecrets", "*"), "")
 		f.must(err)
-		f.must(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: "own", User: "bob"}))
+		f.must(only(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: "own", User: "bob"})))
 		step("own policy", "ok")
 		_, err = f.Authn.PutPolicy(f.ctx, f.Admin, "own", allow("secretsmanager:GetSecretValue", "*"), "")
 		f.must(err)
 		step("policy replaced", no)
-		f.expect(f.Authn.DeletePolicy(f.ctx, f.Admin, "own"), "precondition/in-use")
-		f.must(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: authnAdmin, User: "bob"}))
+		f.expect(only(f.Authn.DeletePolicy(f.ctx, f.Admin, "own")), "precondition/in-use")
+		f.must(only(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: authnAdmin, User: "bob"})))
 		step("administrator", "ok")
 		yes, not := true, false
 		_, err = f.Authn.UpdateUser(f.ctx, f.Admin, authn.UpdateUserRequest{Name: "bob", Disabled: &yes})
@@ -287,9 +291,9 @@ func TestChangesCountFromTheNextRequest(t *testing.T) {
 		if got := f.lookup(key.ID); got != "ok" {
 			t.Errorf("key of an enabled user: %s", got)
 		}
-		f.must(f.Authn.DeleteUser(f.ctx, f.Admin, "bob"))
+		f.must(only(f.Authn.DeleteUser(f.ctx, f.Admin, "bob")))
 		step("deleted", no)
-		f.must(f.Authn.DeletePolicy(f.ctx, f.Admin, "own"))
+		f.must(only(f.Authn.DeletePolicy(f.ctx, f.Admin, "own")))
 	})
 }
 
@@ -310,7 +314,7 @@ func TestKeysCanBeNarrowed(t *testing.T) {
 	f.expect(err, "denied/no-match")
 	_, err = f.Authn.CreateKey(f.ctx, bob, authn.CreateKeyRequest{Owner: "bob"})
 	f.expect(err, "denied/no-match")
-	f.expect(f.Authn.DeletePolicy(f.ctx, f.Admin, "narrow"), "precondition/in-use")
+	f.expect(only(f.Authn.DeletePolicy(f.ctx, f.Admin, "narrow")), "precondition/in-use")
 	_, err = f.Authn.PutPolicy(f.ctx, f.Admin, "narrow", allow("iam:*", "*"), "")
 	f.must(err)
 	if got := f.may(bob); got != "denied/no-match" {
@@ -353,17 +357,17 @@ func TestPolicies(t *testing.T) {
 	put := func(n, doc string) error { _, err := f.Authn.PutPolicy(f.ctx, f.Admin, n, doc, ""); return err }
 	f.unchanged(func() {
 		f.expect(put(authnAdmin, allow("*", "*")), "precondition/reserved")
-		f.expect(f.Authn.DeletePolicy(f.ctx, f.Admin, authnAdmin), "precondition/reserved")
+		f.expect(only(f.Authn.DeletePolicy(f.ctx, f.Admin, authnAdmin)), "precondition/reserved")
 		f.expect(put("a/b", allow("*", "*")), "invalid@Name")
 		f.expect(put("large", allow("*", strings.Repeat("*", authn.MaxPolicy))), "limit")
 		if got := code(put("bad", `{"Statement":1}`)); !strings.HasPrefix(got, "invalid") {
 			t.Errorf("malformed: %s", got)
 		}
-		f.expect(f.Authn.DeletePolicy(f.ctx, f.Admin, "none"), "not-found")
-		f.expect(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: "none", User: authn.Admin}), "not-found")
-		f.expect(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: authnAdmin, User: "none"}), "not-found")
-		f.expect(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: authnAdmin}), "invalid@User")
-		f.expect(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: authnAdmin, User: "a", Group: "b"}), "invalid@User")
+		f.expect(only(f.Authn.DeletePolicy(f.ctx, f.Admin, "none")), "not-found")
+		f.expect(only(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: "none", User: authn.Admin})), "not-found")
+		f.expect(only(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: authnAdmin, User: "none"})), "not-found")
+		f.expect(only(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: authnAdmin})), "invalid@User")
+		f.expect(only(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: authnAdmin, User: "a", Group: "b"})), "invalid@User")
 		_, err := f.Authn.GetPolicy(f.ctx, f.Admin, "none")
 		f.expect(err, "not-found")
 	})
@@ -374,7 +378,7 @@ func TestPolicies(t *testing.T) {
 		if i == authn.MaxPolicies-1 {
 			want = "limit"
 		}
-		f.expect(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: n, User: authn.Admin}), want)
+		f.expect(only(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: n, User: authn.Admin})), want)
 	}
 	list, err := f.Authn.ListPolicies(f.ctx, f.Admin, "", 0)
 	f.must(err)
@@ -427,8 +431,8 @@ func TestUsers(t *testing.T) {
 		f.expect(err, "not-found")
 		_, err = f.Authn.GetUser(f.ctx, f.Admin, "../ci")
 		f.expect(err, "not-found")
-		f.expect(f.Authn.DeleteUser(f.ctx, f.Admin, "none"), "not-found")
-		f.expect(f.Authn.AddToGroup(f.ctx, f.Admin, "none", "ci"), "not-found")
+		f.expect(only(f.Authn.DeleteUser(f.ctx, f.Admin, "none")), "not-found")
+		f.expect(only(f.Authn.AddToGroup(f.ctx, f.Admin, "none", "ci")), "not-found")
 	})
 	tagger, _ := f.User(t, "tagger", allow("iam:TagUser", "*"))
 	f.unchanged(func() { // all of it, or nothing
@@ -525,26 +529,28 @@ func TestStrangerCannotTellWhatExists(t *testing.T) {
 				_, err := f.Authn.UpdateUser(f.ctx, stranger, authn.UpdateUserRequest{Name: user, Disabled: &yes})
 				return err
 			},
-			"DeleteUser": func() error { return f.Authn.DeleteUser(f.ctx, stranger, user) },
+			"DeleteUser": func() error { return only(f.Authn.DeleteUser(f.ctx, stranger, user)) },
 			"CreateKey": func() error {
 				_, err := f.Authn.CreateKey(f.ctx, stranger, authn.CreateKeyRequest{Owner: user})
 				return err
 			},
 			"ListKeys":    func() error { _, err := f.Authn.ListKeys(f.ctx, stranger, user); return err },
-			"RevokeKey":   func() error { return f.Authn.RevokeKey(f.ctx, stranger, user, id) },
-			"RevokeOwn":   func() error { return f.Authn.RevokeKey(f.ctx, stranger, stranger.Name, id) },
+			"RevokeKey":   func() error { return only(f.Authn.RevokeKey(f.ctx, stranger, user, id)) },
+			"RevokeOwn":   func() error { return only(f.Authn.RevokeKey(f.ctx, stranger, stranger.Name, id)) },
 			"GetGroup":    func() error { _, err := f.Authn.GetGroup(f.ctx, stranger, group); return err },
-			"DeleteGroup": func() error { return f.Authn.DeleteGroup(f.ctx, stranger, group) },
-			"AddToGroup":  func() error { return f.Authn.AddToGroup(f.ctx, stranger, group, user) },
-			"Remove":      func() error { return f.Authn.RemoveFromGroup(f.ctx, stranger, group, user) },
+			"DeleteGroup": func() error { return only(f.Authn.DeleteGroup(f.ctx, stranger, group)) },
+			"AddToGroup":  func() error { return only(f.Authn.AddToGroup(f.ctx, stranger, group, user)) },
+			"Remove":      func() error { return only(f.Authn.RemoveFromGroup(f.ctx, stranger, group, user)) },
 			"GetPolicy":   func() error { _, err := f.Authn.GetPolicy(f.ctx, stranger, pol); return err },
-			"Delete":      func() error { return f.Authn.DeletePolicy(f.ctx, stranger, pol) },
+			"Delete":      func() error { return only(f.Authn.DeletePolicy(f.ctx, stranger, pol)) },
 			"Attach": func() error {
-				return f.Authn.Attach(f.ctx, stranger, authn.Attachment{Policy: pol, User: stranger.Name})
+				return only(f.Authn.Attach(f.ctx, stranger, authn.Attachment{Policy: pol, User: stranger.Name}))
 			},
-			"AttachUser": func() error { return f.Authn.Attach(f.ctx, stranger, authn.Attachment{Policy: authnAdmin, User: user}) },
+			"AttachUser": func() error {
+				return only(f.Authn.Attach(f.ctx, stranger, authn.Attachment{Policy: authnAdmin, User: user}))
+			},
 			"AttachGroup": func() error {
-				return f.Authn.Attach(f.ctx, stranger, authn.Attachment{Policy: authnAdmin, Group: group})
+				return only(f.Authn.Attach(f.ctx, stranger, authn.Attachment{Policy: authnAdmin, Group: group}))
 			},
 			"TestPolicy": func() error {
 				_, err := f.Authn.TestPolicy(f.ctx, stranger, authn.TestRequest{User: user, Action: "ReadValue", Resource: "*"}, f.Secrets.Resources())
@@ -650,24 +656,24 @@ func TestEscalation(t *testing.T) {
 		{"Effect":"Allow","Action":"iam:CreateAccessKey","Resource":"arn:aws:iam::*:user/${aws:username}"}]}`
 	bob, _ := f.User(t, "bob", doc)
 	f.unchanged(func() {
-		f.expect(f.Authn.Attach(f.ctx, bob, authn.Attachment{Policy: authnAdmin, User: "bob"}), "denied/no-match")
+		f.expect(only(f.Authn.Attach(f.ctx, bob, authn.Attachment{Policy: authnAdmin, User: "bob"})), "denied/no-match")
 		_, err := f.Authn.CreateKey(f.ctx, bob, authn.CreateKeyRequest{Owner: authn.Admin})
 		f.expect(err, "denied/no-match")
 		_, err = f.Authn.PutPolicy(f.ctx, bob, "bob-policy", allow("*", "*"), "")
 		f.expect(err, "denied/no-match")
 		_, err = f.Authn.PutPolicy(f.ctx, bob, authnAdmin, allow("*", "*"), "")
 		f.expect(err, "denied/no-match")
-		f.expect(f.Authn.AddToGroup(f.ctx, bob, "admins", "bob"), "denied/no-match")
+		f.expect(only(f.Authn.AddToGroup(f.ctx, bob, "admins", "bob")), "denied/no-match")
 		_, err = f.Authn.UpdateUser(f.ctx, bob, authn.UpdateUserRequest{Name: "bob", SetTags: map[string]string{"role": "admin"}})
 		f.expect(err, "denied/no-match")
 		_, err = f.Authn.GetUser(f.ctx, bob, authn.Admin)
 		f.expect(err, "denied/no-match")
 	})
-	f.must(f.Authn.Attach(f.ctx, bob, authn.Attachment{Policy: "SecretsReadOnly", User: "bob"}))
+	f.must(only(f.Authn.Attach(f.ctx, bob, authn.Attachment{Policy: "SecretsReadOnly", User: "bob"})))
 	_, err := f.Authn.CreateKey(f.ctx, bob, authn.CreateKeyRequest{Owner: "bob"})
 	f.must(err)
 	// A deleted user that is made anew has nothing of its predecessor.
-	f.must(f.Authn.DeleteUser(f.ctx, f.Admin, "bob"))
+	f.must(only(f.Authn.DeleteUser(f.ctx, f.Admin, "bob")))
 	_, err = f.Authn.CreateUser(f.ctx, f.Admin, authn.CreateUserRequest{Name: "bob"})
 	f.must(err)
 	if got := f.may(bob); got != "denied/no-match" {

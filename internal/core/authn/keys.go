@@ -48,12 +48,13 @@ func (s *Service) CreateKey(ctx context.Context, who caller.Caller, req CreateKe
 	if !req.Expires.IsZero() {
 		k.Expires = micros(req.Expires)
 	}
-	e := &edit{op: policy.CreateKey, target: change.Target{Noun: "key", Name: req.Owner}, resource: caller.UserARN(who.Account, req.Owner)}
+	e := &once{op: policy.CreateKey, target: change.Target{Account: who.Account, Noun: nounKey, Name: req.Owner},
+		resource: caller.UserARN(who.Account, req.Owner)}
 	e.do = func(tx *change.Tx) error {
 		k.Created = micros(tx.Now)
 		return s.addKey(tx, who.Account, id, k)
 	}
-	if err := s.submit(ctx, who, e); err != nil {
+	if _, err := s.submit(ctx, who, e); err != nil {
 		return NewKey{}, err
 	}
 	return NewKey{KeyInfo: showKey(id, k, 0), Secret: sensitive.FromString(secret)}, nil
@@ -119,21 +120,31 @@ func (s *Service) dropKey(tx kv.Txn, acct, owner, id string) error {
 	return nil
 }
 
+type revokeKey struct {
+	ID string `cbor:"1,keyasint"`
+}
+
+func (d *revokeKey) noun() string           { return nounKey }
+func (d *revokeKey) asks(string) []question { return []question{{op: policy.RevokeKey}} }
+func (d *revokeKey) says(owner string) []string {
+	return []string{"revoke access key " + d.ID + " of " + owner}
+}
+
+func (d *revokeKey) apply(s *Service, tx *change.Tx, t change.Target) error {
+	k, err := must[accessKey](tx, keyKey(t.Account, d.ID), "access key")
+	if err != nil {
+		return err
+	}
+	if k.Principal != t.Name {
+		return missing("access key")
+	}
+	return s.dropKey(tx, t.Account, t.Name, d.ID)
+}
+
 // RevokeKey ends a key at once: a request that is authenticated after it
 // returns is refused. The owner must be named, since permission hangs on it.
-func (s *Service) RevokeKey(ctx context.Context, who caller.Caller, owner, id string) error {
-	e := &edit{op: policy.RevokeKey, target: change.Target{Noun: "key", Name: owner}, resource: caller.UserARN(who.Account, owner)}
-	e.do = func(tx *change.Tx) error {
-		k, err := must[accessKey](tx, keyKey(who.Account, id), "access key")
-		if err != nil {
-			return err
-		}
-		if k.Principal != owner {
-			return missing("access key")
-		}
-		return s.dropKey(tx, who.Account, owner, id)
-	}
-	return s.submit(ctx, who, e)
+func (s *Service) RevokeKey(ctx context.Context, who caller.Caller, owner, id string) (change.Result, error) {
+	return s.perform(ctx, who, owner, &revokeKey{ID: id})
 }
 
 // ListKeys lists the keys of one principal, or with an empty owner of all,

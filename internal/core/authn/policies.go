@@ -11,7 +11,6 @@ import (
 
 	"countersign/internal/caller"
 	"countersign/internal/core/change"
-	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
@@ -28,6 +27,10 @@ type Policy struct {
 	Builtin     bool      `json:"builtin,omitempty"`
 	Created     time.Time `json:"created,omitzero"`
 	Changed     time.Time `json:"changed,omitzero"`
+	// Of the answer to a write: the change, and whether it was applied. While it
+	// waits, the rest is what is proposed.
+	Change string        `json:"change,omitempty"`
+	Status change.Status `json:"status,omitempty"`
 }
 
 // builtin finds a built-in policy.
@@ -64,62 +67,90 @@ func mustHavePolicies(r kv.Reader, acct string, names []string) error {
 	return nil
 }
 
-func (s *Service) policyEdit(who caller.Caller, op policy.Op, n string, do func(tx *change.Tx) error) *edit {
-	return &edit{op: op, target: change.Target{Noun: "policy", Name: n}, resource: policy.PolicyARN(who.Account, n), do: do}
+type putPolicy struct {
+	Text        string `cbor:"1,keyasint"`
+	Description string `cbor:"2,keyasint,omitempty"`
+
+	out storedPolicy
+}
+
+func (d *putPolicy) noun() string           { return nounPolicy }
+func (d *putPolicy) asks(string) []question { return []question{{op: policy.PutPolicy}} }
+
+func (d *putPolicy) says(n string) []string {
+	lines := []string{"put policy " + n}
+	if d.Description != "" {
+		lines = append(lines, "description: "+d.Description)
+	}
+	return append(lines, strings.Split(strings.TrimRight(d.Text, "\n"), "\n")...)
+}
+
+func (d *putPolicy) apply(_ *Service, tx *change.Tx, t change.Target) error {
+	if _, ok := builtin(t.Name); ok {
+		return errs.Coded(errs.Precondition, CodeReserved, "the policy is built in and cannot be changed")
+	}
+	if len(d.Text) > MaxPolicy {
+		return errs.New(errs.Limit, "a policy has at most %d bytes", MaxPolicy)
+	}
+	if err := name.Text("Description", d.Description, 1000); err != nil {
+		return err
+	}
+	if _, err := policy.Parse([]byte(d.Text), policy.Identity); err != nil {
+		return err
+	}
+	d.out = storedPolicy{Text: d.Text, Description: d.Description, Created: micros(tx.Now), Changed: micros(tx.Now)}
+	old, ok, err := record.Get[storedPolicy](tx, policyKey(t.Account, t.Name))
+	if err != nil {
+		return err
+	}
+	if ok {
+		d.out.Created = old.Created
+	}
+	return record.Put(tx, policyKey(t.Account, t.Name), d.out)
 }
 
 // PutPolicy creates or replaces a policy. It counts from the next request on
 // for everybody that it is attached to.
 func (s *Service) PutPolicy(ctx context.Context, who caller.Caller, n, document, description string) (Policy, error) {
-	p := storedPolicy{Text: document, Description: description}
-	err := s.submit(ctx, who, s.policyEdit(who, policy.PutPolicy, n, func(tx *change.Tx) error {
-		if _, ok := builtin(n); ok {
-			return errs.Coded(errs.Precondition, CodeReserved, "the policy is built in and cannot be changed")
-		}
-		if len(document) > MaxPolicy {
-			return errs.New(errs.Limit, "a policy has at most %d bytes", MaxPolicy)
-		}
-		if err := name.Text("Description", description, 1000); err != nil {
-			return err
-		}
-		if _, err := policy.Parse([]byte(document), policy.Identity); err != nil {
-			return err
-		}
-		p.Created, p.Changed = micros(tx.Now), micros(tx.Now)
-		old, ok, err := record.Get[storedPolicy](tx, policyKey(who.Account, n))
-		if err != nil {
-			return err
-		}
-		if ok {
-			p.Created = old.Created
-		}
-		return record.Put(tx, policyKey(who.Account, n), p)
-	}))
+	d := &putPolicy{Text: document, Description: description}
+	res, err := s.perform(ctx, who, n, d)
 	if err != nil {
 		return Policy{}, err
 	}
-	return Policy{Name: n, ARN: policy.PolicyARN(who.Account, n), Description: description, Document: document,
-		Created: when(p.Created), Changed: when(p.Changed)}, nil
+	out := showPolicy(who.Account, n, d.out)
+	out.Document, out.Change, out.Status = document, res.ID, res.Status
+	if res.Status != change.Applied {
+		out.Created, out.Changed = time.Time{}, time.Time{}
+	}
+	return out, nil
+}
+
+type deletePolicy struct{}
+
+func (d *deletePolicy) noun() string           { return nounPolicy }
+func (d *deletePolicy) asks(string) []question { return []question{{op: policy.DeletePolicy}} }
+func (d *deletePolicy) says(n string) []string { return []string{"delete policy " + n} }
+
+func (d *deletePolicy) apply(_ *Service, tx *change.Tx, t change.Target) error {
+	if _, ok := builtin(t.Name); ok {
+		return errs.Coded(errs.Precondition, CodeReserved, "the policy is built in and cannot be deleted")
+	}
+	if _, err := must[storedPolicy](tx, policyKey(t.Account, t.Name), "policy"); err != nil {
+		return err
+	}
+	used, err := policyUsed(tx, t.Account, t.Name)
+	if err != nil {
+		return err
+	}
+	if used {
+		return errs.Coded(errs.Precondition, CodeInUse, "the policy is attached to a user, a group or an access key")
+	}
+	return tx.Delete(policyKey(t.Account, t.Name))
 }
 
 // DeletePolicy removes a policy that nothing refers to.
-func (s *Service) DeletePolicy(ctx context.Context, who caller.Caller, n string) error {
-	return s.submit(ctx, who, s.policyEdit(who, policy.DeletePolicy, n, func(tx *change.Tx) error {
-		if _, ok := builtin(n); ok {
-			return errs.Coded(errs.Precondition, CodeReserved, "the policy is built in and cannot be deleted")
-		}
-		if _, err := must[storedPolicy](tx, policyKey(who.Account, n), "policy"); err != nil {
-			return err
-		}
-		used, err := policyUsed(tx, who.Account, n)
-		if err != nil {
-			return err
-		}
-		if used {
-			return errs.Coded(errs.Precondition, CodeInUse, "the policy is attached to a user, a group or an access key")
-		}
-		return tx.Delete(policyKey(who.Account, n))
-	}))
+func (s *Service) DeletePolicy(ctx context.Context, who caller.Caller, n string) (change.Result, error) {
+	return s.perform(ctx, who, n, &deletePolicy{})
 }
 
 // policyUsed looks at everything that policies hang on.
@@ -185,63 +216,6 @@ func (s *Service) ListPolicies(ctx context.Context, who caller.Caller, after str
 	return out, nil
 }
 
-// Attachment is a policy and the user or group that it hangs on: exactly one
-// of the two is set.
-type Attachment struct{ Policy, User, Group string }
-
-// Attach hangs a policy on a user or group.
-func (s *Service) Attach(ctx context.Context, who caller.Caller, at Attachment) error {
-	return s.attachment(ctx, who, at, policy.AttachPolicy, policy.AttachGroupPolicy, func(names []string) []string {
-		if i, there := slices.BinarySearch(names, at.Policy); !there {
-			return slices.Insert(names, i, at.Policy)
-		}
-		return names
-	})
-}
-
-// Detach takes a policy off a user or group; one that is not there is no error.
-func (s *Service) Detach(ctx context.Context, who caller.Caller, at Attachment) error {
-	return s.attachment(ctx, who, at, policy.DetachPolicy, policy.DetachGroupPolicy, func(names []string) []string {
-		return slices.DeleteFunc(names, func(n string) bool { return n == at.Policy })
-	})
-}
-
-func (s *Service) attachment(ctx context.Context, who caller.Caller, at Attachment, onUser, onGroup policy.Op, alter func([]string) []string) error {
-	var e *edit
-	acct := who.Account
-	switch {
-	case (at.User == "") == (at.Group == ""):
-		rec := gate.NewRecord(who, onUser, "")
-		return s.gate.Finish(ctx, &rec, errs.InvalidField("User", "name either a user or a group"))
-	case at.User != "":
-		e = s.principalEdit(who, onUser, at.User, func(tx *change.Tx) error {
-			p, err := must[principal](tx, principalKey(acct, at.User), "user")
-			if err != nil {
-				return err
-			}
-			p.Policies = alter(p.Policies)
-			if err := mustHavePolicies(tx, acct, p.Policies); err != nil {
-				return err
-			}
-			return record.Put(tx, principalKey(acct, at.User), p)
-		})
-	default:
-		e = s.groupEdit(who, onGroup, at.Group, func(tx *change.Tx) error {
-			g, err := must[group](tx, groupKey(acct, at.Group), "group")
-			if err != nil {
-				return err
-			}
-			g.Policies = alter(g.Policies)
-			if err := mustHavePolicies(tx, acct, g.Policies); err != nil {
-				return err
-			}
-			return record.Put(tx, groupKey(acct, at.Group), g)
-		})
-	}
-	e.extra = []policy.Pair{{Key: policy.KeyPolicyARN, Value: policy.PolicyARN(acct, at.Policy)}}
-	return s.submit(ctx, who, e)
-}
-
 // TestRequest asks whether a principal could do an operation on a resource,
 // without doing it.
 type TestRequest struct {
@@ -287,8 +261,8 @@ func (s *Service) TestPolicy(ctx context.Context, who caller.Caller, req TestReq
 				return errs.InvalidField("Action", "no operation has that name")
 			}
 		}
-		subject := caller.Caller{Account: who.Account, Kind: p.Kind, Name: req.User, Groups: p.Groups, Tags: p.Tags,
-			Region: who.Region, Source: who.Source, Secure: who.Secure, Time: who.Time, Front: who.Front}
+		subject := p.caller(who.Account, req.User)
+		subject.Region, subject.Source, subject.Secure, subject.Time, subject.Front = who.Region, who.Source, who.Secure, who.Time, who.Front
 		owner := ownerOf(req.Resource, who.Account)
 		ask := &policy.Request{Caller: subject, Op: op, Resource: req.Resource, Account: owner, Tags: req.Tags}
 		if err := suppose(ask, req.Context); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"countersign/internal/caller"
@@ -20,20 +21,28 @@ type Principal struct {
 	Name     string            `json:"name"`
 	Kind     caller.Kind       `json:"kind"`
 	ARN      string            `json:"arn"`
+	Person   string            `json:"person,omitempty"` // the human behind
 	Groups   []string          `json:"groups"`
 	Policies []string          `json:"policies"`
 	Tags     map[string]string `json:"tags,omitempty"`
-	Created  time.Time         `json:"created"`
+	Created  time.Time         `json:"created,omitzero"`
 	Disabled bool              `json:"disabled,omitempty"`
+	// Of the answer to a write: the change, and whether it was applied. While it
+	// waits, the rest is what is proposed.
+	Change string        `json:"change,omitempty"`
+	Status change.Status `json:"status,omitempty"`
 }
 
 func show(acct, n string, p principal) Principal {
-	return Principal{Name: n, Kind: p.Kind, ARN: caller.UserARN(acct, n), Groups: p.Groups, Policies: p.Policies,
+	return Principal{Name: n, Kind: p.Kind, ARN: caller.UserARN(acct, n), Person: p.Person, Groups: p.Groups, Policies: p.Policies,
 		Tags: p.Tags, Created: when(p.Created), Disabled: p.Disabled}
 }
 
-func (s *Service) principalEdit(who caller.Caller, op policy.Op, n string, do func(tx *change.Tx) error) *edit {
-	return &edit{op: op, target: change.Target{Noun: "user", Name: n}, resource: caller.UserARN(who.Account, n), do: do}
+// showWritten is the answer to a write.
+func showWritten(acct, n string, p principal, res change.Result) Principal {
+	out := show(acct, n, p)
+	out.Change, out.Status = res.ID, res.Status
+	return out
 }
 
 // CreateUserRequest asks for a user, or for a machine.
@@ -41,33 +50,110 @@ type CreateUserRequest struct {
 	Name    string
 	Machine bool
 	Tags    map[string]string
+	Person  string // the human behind: printable ASCII without spaces, as a mail address; case does not count
+}
+
+type createUser struct {
+	Machine bool              `cbor:"1,keyasint,omitempty"`
+	Tags    map[string]string `cbor:"2,keyasint,omitempty"`
+	Person  string            `cbor:"3,keyasint,omitempty"`
+
+	out principal
+}
+
+func (d *createUser) noun() string { return nounUser }
+
+// asks for the permission to tag too where there are tags, since policies may
+// refer to them.
+func (d *createUser) asks(string) []question {
+	pairs := tagPairs(d.Tags)
+	qs := []question{{policy.CreateUser, pairs}}
+	if len(d.Tags) > 0 {
+		qs = append(qs, question{policy.TagUser, pairs})
+	}
+	return qs
+}
+
+func (d *createUser) kind() caller.Kind {
+	if d.Machine {
+		return caller.Machine
+	}
+	return caller.User
+}
+
+func (d *createUser) says(n string) []string {
+	lines := []string{"create " + string(d.kind()) + " " + n}
+	if d.Person != "" {
+		lines = append(lines, saysPerson(d.Person))
+	}
+	return append(lines, saysTags(d.Tags)...)
+}
+
+func (d *createUser) apply(_ *Service, tx *change.Tx, t change.Target) error {
+	if err := checkTags(d.Tags); err != nil {
+		return err
+	}
+	if err := checkPerson(d.Person); err != nil {
+		return err
+	}
+	if err := absent(tx, principalKey(t.Account, t.Name), "user"); err != nil {
+		return err
+	}
+	d.out = principal{Kind: d.kind(), Tags: d.Tags, Person: d.Person, Created: micros(tx.Now)}
+	return record.Put(tx, principalKey(t.Account, t.Name), d.out)
 }
 
 // CreateUser makes a principal without any policy. Tags need the permission to
-// tag too, since policies may refer to them.
+// tag too.
 func (s *Service) CreateUser(ctx context.Context, who caller.Caller, req CreateUserRequest) (Principal, error) {
-	p := principal{Kind: caller.User, Tags: req.Tags}
-	if req.Machine {
-		p.Kind = caller.Machine
-	}
-	e := s.principalEdit(who, policy.CreateUser, req.Name, func(tx *change.Tx) error {
-		if err := checkTags(req.Tags); err != nil {
-			return err
-		}
-		if err := absent(tx, principalKey(who.Account, req.Name), "user"); err != nil {
-			return err
-		}
-		p.Created = micros(tx.Now)
-		return record.Put(tx, principalKey(who.Account, req.Name), p)
-	})
-	e.extra = tagPairs(req.Tags)
-	if len(req.Tags) > 0 {
-		e.also = []question{{policy.TagUser, e.extra}}
-	}
-	if err := s.submit(ctx, who, e); err != nil {
+	d := &createUser{Machine: req.Machine, Tags: req.Tags, Person: personal(req.Person)}
+	res, err := s.perform(ctx, who, req.Name, d)
+	if err != nil {
 		return Principal{}, err
 	}
-	return show(who.Account, req.Name, p), nil
+	if res.Status != change.Applied {
+		d.out.Created = 0
+	}
+	return showWritten(who.Account, req.Name, d.out, res), nil
+}
+
+// maxPerson is that of a mail address.
+const maxPerson = 254
+
+// personal is the one spelling of a person. Letters beyond ASCII stay, to be
+// refused: some have an ASCII letter as their lower case.
+func personal(p string) string {
+	return strings.Map(func(c rune) rune {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		return c
+	}, p)
+}
+
+// checkPerson refuses what could spell one person in two ways.
+func checkPerson(p string) error {
+	if len(p) > maxPerson {
+		return errs.InvalidField("Person", "a person has at most %d characters", maxPerson)
+	}
+	if strings.ContainsFunc(p, func(c rune) bool { return c <= ' ' || c >= 0x7f || c >= 'A' && c <= 'Z' }) {
+		return errs.InvalidField("Person", "a person is said in printable ASCII without spaces, as a mail address")
+	}
+	return nil
+}
+
+func saysPerson(p string) string {
+	if p == "" {
+		return "forget which person is behind it"
+	}
+	return "the person behind it is " + p
+}
+
+func saysTags(tags map[string]string) (lines []string) {
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		lines = append(lines, "set tag "+k+"="+tags[k])
+	}
+	return lines
 }
 
 func checkTags(tags map[string]string) error {
@@ -98,82 +184,130 @@ type UpdateUserRequest struct {
 	Disabled *bool             // a disabled principal proves nothing and is allowed nothing
 	SetTags  map[string]string // set or replaced
 	Untag    []string
+	Person   *string // see CreateUserRequest; empty: nobody is known to be behind it
 }
 
-// UpdateUser disables or enables a principal, or changes its tags, all at once
-// or nothing. Each needs its own permission, since policies may refer to tags.
-func (s *Service) UpdateUser(ctx context.Context, who caller.Caller, req UpdateUserRequest) (Principal, error) {
-	var p principal
-	e := s.principalEdit(who, policy.UpdateUser, req.Name, func(tx *change.Tx) (err error) {
-		if p, err = must[principal](tx, principalKey(who.Account, req.Name), "user"); err != nil {
-			return err
-		}
-		if err := req.alter(&p); err != nil {
-			return err
-		}
-		return record.Put(tx, principalKey(who.Account, req.Name), p)
-	})
-	asks := req.asks()
-	e.op, e.extra, e.also = asks[0].op, asks[0].extra, asks[1:]
-	if err := s.submit(ctx, who, e); err != nil {
-		return Principal{}, err
-	}
-	return show(who.Account, req.Name, p), nil
+type updateUser struct {
+	Disabled *bool             `cbor:"1,keyasint,omitempty"`
+	SetTags  map[string]string `cbor:"2,keyasint,omitempty"`
+	Untag    []string          `cbor:"3,keyasint,omitempty"`
+	Person   *string           `cbor:"4,keyasint,omitempty"`
+
+	out principal
 }
 
-// asks are the operations that a request amounts to, one at least.
-func (req *UpdateUserRequest) asks() (qs []question) {
-	if len(req.SetTags) > 0 {
-		qs = append(qs, question{policy.TagUser, tagPairs(req.SetTags)})
+func (d *updateUser) noun() string { return nounUser }
+
+// asks for each thing that changes, at least one.
+func (d *updateUser) asks(string) (qs []question) {
+	if len(d.SetTags) > 0 {
+		qs = append(qs, question{policy.TagUser, tagPairs(d.SetTags)})
 	}
-	if len(req.Untag) > 0 {
+	if len(d.Untag) > 0 {
 		q := question{op: policy.UntagUser}
-		for _, k := range req.Untag {
+		for _, k := range d.Untag {
 			q.extra = append(q.extra, policy.Pair{Key: policy.KeyTagKeys, Value: k})
 		}
 		qs = append(qs, q)
 	}
-	if req.Disabled != nil || len(qs) == 0 {
+	if d.Disabled != nil || d.Person != nil || len(qs) == 0 {
 		qs = append(qs, question{op: policy.UpdateUser})
 	}
 	return qs
 }
 
-func (req *UpdateUserRequest) alter(p *principal) error {
+func (d *updateUser) says(n string) (lines []string) {
+	if d.Disabled != nil && *d.Disabled {
+		lines = append(lines, "disable "+n)
+	} else if d.Disabled != nil {
+		lines = append(lines, "enable "+n)
+	}
+	if d.Person != nil {
+		lines = append(lines, "of "+n+": "+saysPerson(*d.Person))
+	}
+	lines = append(lines, saysTags(d.SetTags)...)
+	for _, k := range d.Untag {
+		lines = append(lines, "remove tag "+k)
+	}
+	return lines
+}
+
+func (d *updateUser) apply(_ *Service, tx *change.Tx, t change.Target) error {
+	p, err := must[principal](tx, principalKey(t.Account, t.Name), "user")
+	if err != nil {
+		return err
+	}
 	if p.Tags == nil {
 		p.Tags = map[string]string{}
 	}
-	maps.Copy(p.Tags, req.SetTags)
-	maps.DeleteFunc(p.Tags, func(k, _ string) bool { return slices.Contains(req.Untag, k) })
-	if req.Disabled != nil {
-		p.Disabled = *req.Disabled
+	maps.Copy(p.Tags, d.SetTags)
+	maps.DeleteFunc(p.Tags, func(k, _ string) bool { return slices.Contains(d.Untag, k) })
+	if d.Disabled != nil {
+		p.Disabled = *d.Disabled
 	}
-	return checkTags(p.Tags)
+	if err := checkTags(p.Tags); err != nil {
+		return err
+	}
+	if d.Person != nil {
+		p.Person = *d.Person
+		if err := checkPerson(p.Person); err != nil {
+			return err
+		}
+	}
+	d.out = p
+	return record.Put(tx, principalKey(t.Account, t.Name), p)
+}
+
+// UpdateUser disables or enables a principal, says who is behind it, or changes
+// its tags, all at once or nothing. Tags need permissions of their own, since
+// policies may refer to them.
+func (s *Service) UpdateUser(ctx context.Context, who caller.Caller, req UpdateUserRequest) (Principal, error) {
+	d := &updateUser{Disabled: req.Disabled, SetTags: req.SetTags, Untag: req.Untag}
+	if req.Person != nil {
+		person := personal(*req.Person)
+		d.Person = &person
+	}
+	res, err := s.perform(ctx, who, req.Name, d)
+	if err != nil {
+		return Principal{}, err
+	}
+	return showWritten(who.Account, req.Name, d.out, res), nil
+}
+
+type deleteUser struct{}
+
+func (d *deleteUser) noun() string           { return nounUser }
+func (d *deleteUser) asks(string) []question { return []question{{op: policy.DeleteUser}} }
+func (d *deleteUser) says(n string) []string { return []string{"delete user " + n + " with its keys"} }
+
+func (d *deleteUser) apply(s *Service, tx *change.Tx, t change.Target) error {
+	p, err := must[principal](tx, principalKey(t.Account, t.Name), "user")
+	if err != nil {
+		return err
+	}
+	keys, err := keysOf(tx, t.Account, t.Name)
+	if err != nil {
+		return err
+	}
+	for _, id := range keys {
+		if err := s.dropKey(tx, t.Account, t.Name, id); err != nil {
+			return err
+		}
+	}
+	for _, g := range p.Groups {
+		if err := tx.Delete(memberKey(t.Account, g, t.Name)); err != nil {
+			return err
+		}
+	}
+	if err := tx.Delete(sshKeysKey(t.Account, t.Name)); err != nil {
+		return err
+	}
+	return tx.Delete(principalKey(t.Account, t.Name))
 }
 
 // DeleteUser removes a principal with its keys and memberships.
-func (s *Service) DeleteUser(ctx context.Context, who caller.Caller, n string) error {
-	return s.submit(ctx, who, s.principalEdit(who, policy.DeleteUser, n, func(tx *change.Tx) error {
-		p, err := must[principal](tx, principalKey(who.Account, n), "user")
-		if err != nil {
-			return err
-		}
-		keys, err := keysOf(tx, who.Account, n)
-		if err != nil {
-			return err
-		}
-		for _, id := range keys {
-			if err := s.dropKey(tx, who.Account, n, id); err != nil {
-				return err
-			}
-		}
-		for _, g := range p.Groups {
-			if err := tx.Delete(memberKey(who.Account, g, n)); err != nil {
-				return err
-			}
-		}
-		return tx.Delete(principalKey(who.Account, n))
-	}))
+func (s *Service) DeleteUser(ctx context.Context, who caller.Caller, n string) (change.Result, error) {
+	return s.perform(ctx, who, n, &deleteUser{})
 }
 
 // GetUser returns one principal.
@@ -236,137 +370,4 @@ func safeName(n string) string {
 		return ""
 	}
 	return n
-}
-
-// Group is a group as it is shown.
-type Group struct {
-	Name     string    `json:"name"`
-	ARN      string    `json:"arn"`
-	Policies []string  `json:"policies"`
-	Members  []string  `json:"members,omitempty"` // of one group only, not in listings
-	Created  time.Time `json:"created"`
-}
-
-func (s *Service) groupEdit(who caller.Caller, op policy.Op, n string, do func(tx *change.Tx) error) *edit {
-	return &edit{op: op, target: change.Target{Noun: "group", Name: n}, resource: policy.GroupARN(who.Account, n), do: do}
-}
-
-// CreateGroup makes an empty group.
-func (s *Service) CreateGroup(ctx context.Context, who caller.Caller, n string) (Group, error) {
-	var g group
-	err := s.submit(ctx, who, s.groupEdit(who, policy.CreateGroup, n, func(tx *change.Tx) error {
-		if err := absent(tx, groupKey(who.Account, n), "group"); err != nil {
-			return err
-		}
-		g.Created = micros(tx.Now)
-		return record.Put(tx, groupKey(who.Account, n), g)
-	}))
-	if err != nil {
-		return Group{}, err
-	}
-	return Group{Name: n, ARN: policy.GroupARN(who.Account, n), Created: when(g.Created)}, nil
-}
-
-// DeleteGroup removes a group without members.
-func (s *Service) DeleteGroup(ctx context.Context, who caller.Caller, n string) error {
-	return s.submit(ctx, who, s.groupEdit(who, policy.DeleteGroup, n, func(tx *change.Tx) error {
-		if _, err := must[group](tx, groupKey(who.Account, n), "group"); err != nil {
-			return err
-		}
-		m, err := members(tx, who.Account, n, 1)
-		if err != nil {
-			return err
-		}
-		if len(m) > 0 {
-			return errs.Coded(errs.Precondition, CodeInUse, "the group has members, which have to be removed first")
-		}
-		return tx.Delete(groupKey(who.Account, n))
-	}))
-}
-
-func members(r kv.Reader, acct, g string, limit int) (out []string, err error) {
-	prefix := kv.K(acct, "member", g)
-	for p, err := range r.Scan(kv.Prefix(prefix)) {
-		if err != nil {
-			return nil, err
-		}
-		strs, _, err := kv.Key(p.Key[len(prefix):]).Parts("s")
-		if err != nil {
-			return nil, err
-		}
-		if out = append(out, strs[0]); len(out) == limit {
-			break
-		}
-	}
-	return out, nil
-}
-
-// AddToGroup makes a principal a member.
-func (s *Service) AddToGroup(ctx context.Context, who caller.Caller, g, n string) error {
-	return s.membership(ctx, who, policy.AddToGroup, g, n, func(tx *change.Tx, p *principal) error {
-		if i, in := slices.BinarySearch(p.Groups, g); !in {
-			p.Groups = slices.Insert(p.Groups, i, g)
-		}
-		if len(p.Groups) > MaxGroups {
-			return errs.New(errs.Limit, "a principal is in at most %d groups", MaxGroups)
-		}
-		return tx.Put(memberKey(who.Account, g, n), []byte{1})
-	})
-}
-
-// RemoveFromGroup ends a membership; one that is not there is no error.
-func (s *Service) RemoveFromGroup(ctx context.Context, who caller.Caller, g, n string) error {
-	return s.membership(ctx, who, policy.RemoveFromGroup, g, n, func(tx *change.Tx, p *principal) error {
-		p.Groups = slices.DeleteFunc(p.Groups, func(have string) bool { return have == g })
-		return tx.Delete(memberKey(who.Account, g, n))
-	})
-}
-
-func (s *Service) membership(ctx context.Context, who caller.Caller, op policy.Op, g, n string, alter func(*change.Tx, *principal) error) error {
-	return s.submit(ctx, who, s.groupEdit(who, op, g, func(tx *change.Tx) error {
-		if _, err := must[group](tx, groupKey(who.Account, g), "group"); err != nil {
-			return err
-		}
-		p, err := must[principal](tx, principalKey(who.Account, n), "user")
-		if err != nil {
-			return err
-		}
-		if err := alter(tx, &p); err != nil {
-			return err
-		}
-		return record.Put(tx, principalKey(who.Account, n), p)
-	}))
-}
-
-// GetGroup returns a group with its members.
-func (s *Service) GetGroup(ctx context.Context, who caller.Caller, n string) (Group, error) {
-	var out Group
-	err := s.view(ctx, who, policy.GetGroup, safeName(n), policy.GroupARN(who.Account, n), func(r kv.Reader) error {
-		g, err := must[group](r, groupKey(who.Account, n), "group")
-		if err != nil {
-			return err
-		}
-		out = Group{Name: n, ARN: policy.GroupARN(who.Account, n), Policies: g.Policies, Created: when(g.Created)}
-		out.Members, err = members(r, who.Account, n, -1)
-		return err
-	})
-	if err != nil {
-		return Group{}, err
-	}
-	return out, nil
-}
-
-// ListGroups lists the account's groups by name, after the given name, at most
-// max (default 1000).
-func (s *Service) ListGroups(ctx context.Context, who caller.Caller, after string, max int) ([]Group, error) {
-	var out []Group
-	err := s.view(ctx, who, policy.ListGroups, "", policy.AnyResource, func(r kv.Reader) error {
-		return list(r, kv.K(who.Account, "group"), after, max, func(n string, g group) {
-			out = append(out, Group{Name: n, ARN: policy.GroupARN(who.Account, n), Policies: g.Policies, Created: when(g.Created)})
-		})
-	})
-	if err != nil {
-		return nil, err
-	}
-	return out, nil
 }

@@ -36,6 +36,7 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/notice"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/protect"
 	"countersign/internal/errs"
@@ -184,8 +185,10 @@ type Tx struct {
 	Change *Record // Apply sets Base, Version and Keys
 
 	audit   *audit.Record
+	account string // whose thing is altered
 	noop    bool
 	content []byte
+	notices int // how many it has put
 }
 
 // NothingToDo says that the state is already as the edit wants it: the write
@@ -332,7 +335,7 @@ func (w *submission) run(s *Service, txn kv.Txn, a *gate.Access, now time.Time) 
 		return res, err
 	}
 	subject := subjectOf(w.Edit)
-	tx := &Tx{Txn: txn, Now: w.now, Who: w.who, audit: a.Record, Change: &Record{
+	tx := &Tx{Txn: txn, Now: w.now, Who: w.who, account: w.target.Account, audit: a.Record, Change: &Record{
 		ID: w.id, Noun: w.target.Noun, Region: w.target.Region, Name: w.target.Name,
 		Operation: op.String(), Author: w.who.ARN(), Front: w.who.Front, Reason: w.Reason,
 		Status: Applied, Time: w.now.UnixMicro(), RequestID: w.who.RequestID,
@@ -342,11 +345,24 @@ func (w *submission) run(s *Service, txn kv.Txn, a *gate.Access, now time.Time) 
 	if err != nil {
 		return Result{}, err
 	}
-	if len(rules) > 0 || w.Draft || w.NotBefore.After(w.now) {
+	waits := len(rules) > 0 || w.Draft || w.NotBefore.After(w.now)
+	broken := false
+	if len(rules) > 0 && !a.OnlyProposes && !w.Draft && w.NotBefore.IsZero() {
+		if broken, err = s.breaks(tx, rules); err != nil {
+			return Result{}, err
+		}
+	}
+	if waits && !broken {
 		return w.propose(s, tx, a, rules)
 	}
 	if err := w.Edit.Apply(tx); err != nil {
 		return Result{}, err
+	}
+	if broken && !tx.noop {
+		// Whoever would have reviewed it hears of it now.
+		if err := tx.notify(notice.ChangeApplied, w.target, tx.Change, "the glass was broken"); err != nil {
+			return Result{}, err
+		}
 	}
 	if err := w.finish(s, tx); err != nil {
 		return Result{}, err

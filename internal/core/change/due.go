@@ -7,6 +7,7 @@ import (
 
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
+	"countersign/internal/core/notice"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/protect"
 	"countersign/internal/core/record"
@@ -190,7 +191,9 @@ func (s *Service) applyDue(tx *Tx, e *entry) error {
 	}
 	back := func(to Status) error { // votes are void, or it cannot be merged
 		e.rec.Status, e.rec.Conflicts = to, ev.conflictKeys()
-		tx.notify("change."+string(to), e.target, e.rec, "its votes no longer count")
+		if err := tx.notify(notice.Kind("change."+string(to)), e.target, e.rec, "its votes no longer count"); err != nil {
+			return err
+		}
 		return putDue(tx, tx.Now.Add(remindEvery), e.target.Account, dueRemind, e.rec.ID)
 	}
 	if ev.conflict != nil {
@@ -212,7 +215,7 @@ func (s *Service) applyDue(tx *Tx, e *entry) error {
 	if at.After(tx.Now) {
 		return putDue(tx, at, e.target.Account, dueApply, e.rec.ID)
 	}
-	return s.apply(tx, e, ev)
+	return s.apply(tx, e, ev, standing)
 }
 
 func (s *Service) remind(tx *Tx, e *entry) error {
@@ -220,7 +223,9 @@ func (s *Service) remind(tx *Tx, e *entry) error {
 		return nil
 	}
 	if e.rec.Status != Draft {
-		tx.notify("change.reminder", e.target, e.rec, "")
+		if err := tx.notify(notice.ChangeReminder, e.target, e.rec, ""); err != nil {
+			return err
+		}
 	}
 	return putDue(tx, tx.Now.Add(remindEvery), e.target.Account, dueRemind, e.rec.ID)
 }

@@ -17,6 +17,9 @@ func Rules() []fsck.Rule {
 		{Kind: "proposal", Shape: "sss", Decode: record.Check[proposal]},
 		{Kind: "proposal-edit", Shape: "sss"},
 		{Kind: "protection", Shape: "ss", Decode: record.Check[ruleList]},
+		{Kind: "break-glass", Shape: "sss", Decode: record.Check[Emergency]},
+		{Kind: "break-glass-of", Shape: "sss", Decode: record.Check[string]},
+		{Kind: "break-glass-open", Shape: "sss"},
 		{Kind: "change-due", Shape: "ssnsss"},
 		{Kind: "outbox", Shape: "sss", Decode: record.Check[audit.Record]},
 	}

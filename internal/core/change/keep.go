@@ -3,6 +3,8 @@ package change
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
+	"hash"
 	"strings"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
+	"countersign/internal/proof"
 )
 
 // proposal is what is kept of a change that waits, beside its record: who made
@@ -24,9 +27,18 @@ type proposal struct {
 	Only     bool        `cbor:"5,keyasint,omitempty"` // the author may only propose
 	Votes    []Vote      `cbor:"6,keyasint,omitempty"`
 	Comments []Comment   `cbor:"7,keyasint,omitempty"`
-	Sealed   *Evidence   `cbor:"8,keyasint,omitempty"` // what the decisive votes were over
+	Sealed   *sealed     `cbor:"8,keyasint,omitempty"` // what it took effect by
 	Proposed int64       `cbor:"9,keyasint"`           // when it was put to review, microseconds
 	Account  string      `cbor:"10,keyasint"`          // of the author: a resource policy may let in others
+}
+
+// sealed is what a change took effect by: what the votes were over, and who was
+// counted.
+type sealed struct {
+	Evidence  proof.Evidence   `cbor:"1,keyasint"`
+	Version   uint64           `cbor:"2,keyasint,omitempty"`
+	Applied   int64            `cbor:"3,keyasint"` // microseconds
+	Approvals []proof.Approval `cbor:"4,keyasint,omitempty"`
 }
 
 // Comment is a remark on a change.
@@ -296,4 +308,10 @@ func (w *submission) print() ([]byte, error) {
 		writePart(h, b)
 	}
 	return h.Sum(nil), nil
+}
+
+// writePart hashes a length and then the bytes.
+func writePart(h hash.Hash, b []byte) {
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(b))))
+	h.Write(b)
 }

@@ -7,11 +7,13 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/notice"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/protect"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
+	"countersign/internal/proof"
 )
 
 // Codes of errors.
@@ -148,8 +150,16 @@ func (s *Service) open(tx *Tx, t Target, rec *Record) error {
 	} else if err := putDue(tx, tx.Now.Add(remindEvery), t.Account, dueRemind, rec.ID); err != nil {
 		return err
 	}
-	tx.notify("change.proposed", t, rec, "")
-	return putNew(tx, t)
+	if err := putNew(tx, t); err != nil {
+		return err
+	}
+	switch rec.Status {
+	case Draft: // nobody is asked yet
+		return nil
+	case Approved:
+		return tx.notify(notice.ChangeApproved, t, rec, "")
+	}
+	return tx.notify(notice.ChangeProposed, t, rec, "")
 }
 
 // system is the server acting in place of an author.
@@ -163,7 +173,7 @@ func system(author caller.Caller) caller.Caller {
 type evaluation struct {
 	edit     Edit
 	rules    []protect.Rule
-	evidence Evidence
+	evidence proof.Evidence
 	digest   []byte
 	base     uint64
 	keys     []string
@@ -202,11 +212,18 @@ func (s *Service) evaluate(r kv.Reader, e *entry, now time.Time) (*evaluation, e
 		ev.conflict = known
 	}
 	ev.base, ev.keys, ev.content = trial.Change.Base, trial.Change.Keys, trial.content
-	ev.evidence = Evidence{Account: acct, Change: e.rec.ID, Noun: e.target.Noun, Region: e.target.Region, Name: e.target.Name,
+	ev.evidence = proof.Evidence{Account: acct, Change: e.rec.ID, Noun: e.target.Noun, Region: e.target.Region, Name: e.target.Name,
 		Operation: e.rec.Operation, Author: e.rec.Author, Base: ev.base, NotBefore: e.rec.NotBefore,
-		Edit: Commit(e.prop.Nonce, data), Content: Commit(e.prop.Nonce, ev.content), Rules: ev.rules}
-	ev.digest, err = ev.evidence.Digest()
-	return ev, err
+		Edit: proof.Commit(e.prop.Nonce, data), Content: proof.Commit(e.prop.Nonce, ev.content)}
+	for i := range ev.rules {
+		text, err := ev.rules[i].Text()
+		if err != nil {
+			return nil, err
+		}
+		ev.evidence.Rules = append(ev.evidence.Rules, text)
+	}
+	ev.digest = ev.evidence.Digest()
+	return ev, nil
 }
 
 // decode reads a proposal's edit back.

@@ -44,7 +44,7 @@ func newOffice(t *testing.T) *office {
 	o.bob, _ = o.User(t, "bob", approver)
 	o.carol, _ = o.User(t, "carol", approver)
 	for _, n := range []string{"bob", "carol"} {
-		must(t, o.Authn.AddToGroup(ctx, o.Admin, "approvers", n))
+		must(t, only(o.Authn.AddToGroup(ctx, o.Admin, "approvers", n)))
 	}
 	return o
 }
@@ -53,6 +53,9 @@ func (o *office) group(n string) error {
 	_, err := o.Authn.CreateGroup(context.Background(), o.Admin, n)
 	return err
 }
+
+// only drops the answer of a write.
+func only(_ change.Result, err error) error { return err }
 
 func must(t *testing.T, err error) {
 	t.Helper()
@@ -255,7 +258,7 @@ func TestFiftyApprovers(t *testing.T) {
 	for i := range 50 {
 		n := fmt.Sprintf("approver-%d", i)
 		who, _ := o.User(t, n, approver)
-		must(t, o.Authn.AddToGroup(t.Context(), o.Admin, "approvers", n))
+		must(t, only(o.Authn.AddToGroup(t.Context(), o.Admin, "approvers", n)))
 		all = append(all, who)
 	}
 	digest := o.digest(w.Change)
@@ -297,7 +300,7 @@ func TestMembershipCountsAtOnce(t *testing.T) {
 	if _, err := o.approve(o.bob, w.Change); err != nil {
 		t.Fatal(err)
 	}
-	must(t, o.Authn.RemoveFromGroup(t.Context(), o.Admin, "approvers", "bob"))
+	must(t, only(o.Authn.RemoveFromGroup(t.Context(), o.Admin, "approvers", "bob")))
 	if st, err := o.approve(o.carol, w.Change); err != nil || st != change.Pending {
 		t.Errorf("a vote of who left the group counts: %s, %v", st, err)
 	}
@@ -305,7 +308,7 @@ func TestMembershipCountsAtOnce(t *testing.T) {
 	if _, err := o.approve(dave, w.Change); code(err) != "precondition/voter" {
 		t.Errorf("a stranger to the group: %v", err)
 	}
-	must(t, o.Authn.AddToGroup(t.Context(), o.Admin, "approvers", "dave"))
+	must(t, only(o.Authn.AddToGroup(t.Context(), o.Admin, "approvers", "dave")))
 	d := o.digest(w.Change)
 	dave.Groups = []string{"approvers"}
 	if dec, err := o.Changes.Vote(t.Context(), dave, change.VoteRequest{ID: w.Change, Approve: true, Digest: d}); err != nil || dec.Record.Status != change.Applied {
@@ -349,7 +352,7 @@ func TestRejectWithdraw(t *testing.T) {
 		t.Errorf("got %+v, %v", list, err)
 	}
 	own := o.patch(o.Admin, "app/production", "A", "1")
-	must(t, o.Authn.AddToGroup(ctx, o.Admin, "approvers", "admin"))
+	must(t, only(o.Authn.AddToGroup(ctx, o.Admin, "approvers", "admin")))
 	admin := o.As(t, o.Key)
 	if _, err := o.Changes.Vote(ctx, admin, change.VoteRequest{ID: own.Change}); code(err) != "precondition/voter" || !strings.Contains(err.Error(), "withdraw") {
 		t.Errorf("rejecting one's own: %v", err)
@@ -675,3 +678,59 @@ func protectedWrites(t *testing.T) (*office, map[string]func() (secret.Written, 
 }
 
 const approverResource = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::111111111111:user/bob"},"Action":"secretsmanager:DescribeSecret","Resource":"*"}]}`
+
+func TestBreakGlass(t *testing.T) {
+	o := newOffice(t)
+	ctx := t.Context()
+	must(t, o.group("firefighters"))
+	o.protects(protect.Rule{Name: "prod", Match: []string{"*/production"}, BreakGlass: "firefighters"})
+	o.protects(protect.Rule{Name: "vault", Match: []string{"vault"}})
+	admin := o.Admin
+	if _, err := o.Changes.BreakGlass(ctx, admin, change.GlassRequest{Reason: "the database is down"}); code(err) != "precondition/second-factor" {
+		t.Errorf("without a second factor: %v", err)
+	}
+	admin.MFA = time.Now()
+	if _, err := o.Changes.BreakGlass(ctx, admin, change.GlassRequest{Reason: "the database is down"}); code(err) != "precondition/break-glass" {
+		t.Errorf("without the group: %v", err)
+	}
+	must(t, only(o.Authn.AddToGroup(ctx, o.Admin, "firefighters", "admin")))
+	if _, err := o.Changes.BreakGlass(ctx, admin, change.GlassRequest{}); !errs.Is(err, errs.Invalid) {
+		t.Errorf("without a reason: %v", err)
+	}
+	if w := o.patch(admin, "app/production", "A", "1"); w.Status != change.Pending {
+		t.Errorf("before the glass is broken: %+v", w)
+	}
+	e, err := o.Changes.BreakGlass(ctx, admin, change.GlassRequest{Reason: "the database is down"})
+	must(t, err)
+	w := o.patch(admin, "app/production", "A", "2")
+	if w.Status != change.Applied || o.value("app/production") != `{"A":"2"}` {
+		t.Errorf("in the emergency: %+v", w)
+	}
+	plain := admin
+	plain.MFA = time.Time{}
+	if w := o.patch(plain, "app/production", "A", "3"); w.Status != change.Pending {
+		t.Errorf("from a session without a second factor: %+v", w)
+	}
+	if w := o.patch(admin, "vault", "A", "1"); w.Status != change.Pending {
+		t.Errorf("a rule that names no group for emergencies: %+v", w)
+	}
+	open, err := o.Changes.Emergencies(ctx, o.Admin, false)
+	if err != nil || len(open) != 1 || !slices.Equal(open[0].Changes, []string{w.Change}) {
+		t.Errorf("open emergencies: %+v, %v", open, err)
+	}
+	if _, err := o.Changes.CloseGlass(ctx, admin, e.ID, "fine"); code(err) != "precondition/emergency-of-self" {
+		t.Errorf("closing one's own: %v", err)
+	}
+	closer, _ := o.User(t, "closer", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
+	got, err := o.Changes.CloseGlass(ctx, closer, e.ID, "looked at all of it")
+	if err != nil || got.ClosedBy != closer.ARN() {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	if w := o.patch(admin, "app/production", "A", "4"); w.Status != change.Pending {
+		t.Errorf("after it was closed: %+v", w)
+	}
+	_, changes, err := o.Changes.Emergency(ctx, o.Admin, e.ID)
+	if err != nil || len(changes) != 1 || changes[0].BreakGlass != e.ID || changes[0].Keys[0] != "A" {
+		t.Errorf("report %+v, %v", changes, err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"countersign/internal/caller"
+	"countersign/internal/core/notice"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/protect"
 	"countersign/internal/errs"
@@ -58,7 +59,9 @@ func (s *Service) Ready(ctx context.Context, who caller.Caller, id string) (Reco
 		case ev.conflict != nil:
 			return ev.asConflict()
 		}
-		tx.notify("change.proposed", e.target, e.rec, "")
+		if err := tx.notify(notice.ChangeProposed, e.target, e.rec, ""); err != nil {
+			return err
+		}
 		_, err = s.count(tx, e, ev) // no rule may hold
 		return err
 	})
@@ -101,8 +104,7 @@ func (s *Service) Comment(ctx context.Context, who caller.Caller, id, text strin
 		}
 		e.prop.Comments = append(e.prop.Comments, Comment{By: who.ARN(), Text: text, Time: tx.Now.UnixMicro()})
 		out = *e.rec
-		tx.notify("change.commented", e.target, e.rec, text)
-		return nil
+		return tx.notify(notice.ChangeCommented, e.target, e.rec, text)
 	})
 	return out, err
 }

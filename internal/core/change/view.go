@@ -102,7 +102,10 @@ func (s *Service) review(a *gate.Access, e *entry, out *Review, now time.Time) e
 			out.Votes = append(out.Votes, VoteView{Vote: v})
 		}
 		if e.prop.Sealed != nil {
-			out.Rules = e.prop.Sealed.Rules
+			var err error
+			if out.Rules, err = protect.ParseTexts(e.prop.Sealed.Evidence.Rules); err != nil {
+				return err
+			}
 		}
 	}
 	if e.prop != nil && e.rec.Status.Open() {

@@ -10,12 +10,14 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/notice"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/protect"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
 	"countersign/internal/name"
+	"countersign/internal/proof"
 )
 
 // Limits of what is said about a change.
@@ -301,15 +303,15 @@ func (s *Service) count(tx *Tx, e *entry, ev *evaluation) (Decision, error) {
 		if err := putDue(tx, at, e.target.Account, dueApply, e.rec.ID); err != nil {
 			return Decision{}, err
 		}
-		tx.notify("change.approved", e.target, e.rec, "")
-		return Decision{Record: *e.rec, Standing: standing}, nil
+		err := tx.notify(notice.ChangeApproved, e.target, e.rec, "")
+		return Decision{Record: *e.rec, Standing: standing}, err
 	}
-	err = s.apply(tx, e, ev)
+	err = s.apply(tx, e, ev, standing)
 	return Decision{Record: *e.rec, Standing: standing}, err
 }
 
 // apply lets a change take effect.
-func (s *Service) apply(tx *Tx, e *entry, ev *evaluation) error {
+func (s *Service) apply(tx *Tx, e *entry, ev *evaluation, standing []protect.Standing) error {
 	data, err := tx.Get(editKey(e.target.Account, e.rec.ID))
 	if err != nil {
 		return err
@@ -330,11 +332,12 @@ func (s *Service) apply(tx *Tx, e *entry, ev *evaluation) error {
 			return err
 		}
 	}
-	ev.evidence.Version, ev.evidence.Nonce, ev.evidence.When = e.rec.Version, e.prop.Nonce, tx.Now.UnixMicro()
-	if ev.author != nil {
-		ev.evidence.AuthorIs = personOf(*ev.author)
+	e.prop.Sealed = &sealed{Evidence: ev.evidence, Version: e.rec.Version, Applied: tx.Now.UnixMicro()}
+	for _, st := range standing {
+		for _, c := range st.Approvals {
+			e.prop.Sealed.Approvals = append(e.prop.Sealed.Approvals, proof.Approval{Rule: st.Rule, Need: c.Need, Groups: c.Groups, By: c.By})
+		}
 	}
-	e.prop.Sealed = &ev.evidence
 	if err := s.close(tx, e, Applied, ""); err != nil {
 		return err
 	}
@@ -368,8 +371,7 @@ func (s *Service) close(tx *Tx, e *entry, as Status, text string) error {
 			return err
 		}
 	}
-	tx.notify("change."+string(as), e.target, e.rec, text)
-	return nil
+	return tx.notify(notice.Kind("change."+string(as)), e.target, e.rec, text)
 }
 
 // maxMarked bounds how many changes one transaction marks as conflicted.
@@ -417,7 +419,9 @@ func (s *Service) settle(tx *Tx, t Target, applied string) error {
 			return err
 		}
 		if is == Conflicted {
-			tx.notify("change.conflicted", t, e.rec, "")
+			if err := tx.notify(notice.ChangeConflicted, t, e.rec, ""); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -19,6 +19,7 @@ import (
 	"countersign/internal/core/gate"
 	"countersign/internal/core/project"
 	"countersign/internal/core/secret"
+	"countersign/internal/core/signin"
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
 	"countersign/internal/kv/boltkv"
@@ -56,6 +57,7 @@ type Core struct {
 	Changes  *change.Service
 	Authn    *authn.Service
 	Secrets  *secret.Service
+	SignIn   *signin.Service
 	Projects *project.Service
 	Admin    caller.Caller // the administrator of Home, in Region
 	Key      authn.NewKey  // the administrator's access key
@@ -99,9 +101,14 @@ func New(t testing.TB, c Config) *Core {
 	core.Authn = authn.New(authn.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Home: Home}, auth)
 	core.Secrets = secret.New(secret.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring,
 		Regions: []string{Region, Second}, Keep: c.Keep, KeepFor: time.Nanosecond, Logger: c.Logger})
+	core.SignIn = signin.New(signin.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Home: Home,
+		Params: signin.Params{Memory: 64, Time: 1, Threads: 1}, Burst: 1000, AllowLoopback: true, Logger: c.Logger})
 
 	core.Projects = project.New(project.Config{Gate: core.Gate, Changes: core.Changes})
-	core.Changes.Connect(core.Authn, core.Secrets, map[string]change.Decoder{"secret": core.Secrets.DecodeEdit, project.Noun: core.Projects.DecodeEdit})
+	decoders := core.Authn.Decoders()
+	decoders["secret"] = core.Secrets.DecodeEdit
+	decoders[project.Noun] = core.Projects.DecodeEdit
+	core.Changes.Connect(core.Authn, core.Secrets, decoders)
 
 	running, stop := context.WithCancel(ctx)
 	done := make(chan struct{})
@@ -171,7 +178,8 @@ func (c *Core) userOf(t testing.TB, admin caller.Caller, n, document string) (ca
 	if document != "" {
 		_, err = c.Authn.PutPolicy(ctx, admin, n+"-policy", document, "")
 		must(t, err)
-		must(t, c.Authn.Attach(ctx, admin, authn.Attachment{Policy: n + "-policy", User: n}))
+		_, err = c.Authn.Attach(ctx, admin, authn.Attachment{Policy: n + "-policy", User: n})
+		must(t, err)
 	}
 	key, err := c.Authn.CreateKey(ctx, admin, authn.CreateKeyRequest{Owner: n})
 	must(t, err)

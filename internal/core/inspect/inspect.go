@@ -22,6 +22,7 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
 	"countersign/internal/core/authn"
+	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
 	"countersign/internal/errs"
@@ -76,6 +77,12 @@ type Secrets interface {
 	Locate(a *gate.Access, id name.SecretID, op policy.Op) (name.Secret, error)
 }
 
+// Emergencies knows broken glasses.
+type Emergencies interface {
+	// Emergency authorizes, and returns one with the records of its changes.
+	Emergency(ctx context.Context, who caller.Caller, id string) (change.Emergency, []change.Record, error)
+}
+
 // Vault protects page tokens; keyring.Ring is one.
 type Vault interface {
 	Seal(dst, plaintext, aad []byte, account string) ([]byte, error)
@@ -90,8 +97,10 @@ type Config struct {
 	Identities Identities
 	Secrets    Secrets
 	Vault      Vault
-	Dir        string              // folder of the audit log
-	Keys       []ed25519.PublicKey // that may have signed it
+	// Emergencies answers what was done under a broken glass; change.Service does.
+	Emergencies Emergencies
+	Dir         string              // folder of the audit log
+	Keys        []ed25519.PublicKey // that may have signed it
 	// Followers bounds how many follow the log at a time, since each looks at
 	// every record. Default 16.
 	Followers int

@@ -276,7 +276,8 @@ func TestFollow(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		must(t, core.Authn.Detach(t.Context(), core.Admin, authn.Attachment{Policy: "ann-policy", User: "ann"}))
+		_, err = core.Authn.Detach(t.Context(), core.Admin, authn.Attachment{Policy: "ann-policy", User: "ann"})
+		must(t, err)
 		<-done
 		if !errs.Is(end, errs.Denied) {
 			t.Errorf("after the permission was lost: %v", end)
@@ -287,10 +288,11 @@ func TestFollow(t *testing.T) {
 		}
 
 		// A key that is revoked ends it too, and so does the end of the request.
-		must(t, core.Authn.Attach(t.Context(), core.Admin, authn.Attachment{Policy: "ann-policy", User: "ann"}))
+		_, err = core.Authn.Attach(t.Context(), core.Admin, authn.Attachment{Policy: "ann-policy", User: "ann"})
+		must(t, err)
 		for what, cut := range map[string]func(context.CancelFunc){
 			"canceled": func(stop context.CancelFunc) { stop() },
-			"revoked":  func(context.CancelFunc) { _ = core.Authn.RevokeKey(t.Context(), core.Admin, "ann", key.ID) },
+			"revoked":  func(context.CancelFunc) { _, _ = core.Authn.RevokeKey(t.Context(), core.Admin, "ann", key.ID) },
 		} {
 			ctx, stop := context.WithCancel(t.Context())
 			who := ann

@@ -30,6 +30,11 @@ func ProjectARN(account, name string) string {
 	return "arn:aws:countersign::" + account + ":project/" + name
 }
 
+// NotifyTargetARN names a target of notices.
+func NotifyTargetARN(account, name string) string {
+	return "arn:aws:countersign::" + account + ":notify-target/" + name
+}
+
 // secretPart returns what follows "secret:" in a secret's ARN.
 func secretPart(arn string) (string, bool) {
 	if !strings.HasPrefix(arn, "arn:aws:secretsmanager:") {

@@ -59,7 +59,12 @@ var builtins = [...]struct{ name, about, document string }{
         "countersign:GetProtectionRules",
         "countersign:ReadBreakGlass",
         "countersign:GetProject",
-        "countersign:ListProjects"
+        "countersign:ListProjects",
+        "countersign:ListSessions",
+        "countersign:GetSignInSettings",
+        "countersign:GetIdentityProvider",
+        "countersign:ListNotifyTargets",
+        "countersign:ListDeadLetters"
       ],
       "Resource": "*"
     }

@@ -28,6 +28,8 @@ const (
 	KindChange    ResourceKind = "change"
 	KindProject   ResourceKind = "project"
 	KindNone      ResourceKind = "none" // about no single thing: the resource is "*"
+
+	KindNotifyTarget ResourceKind = "notify-target"
 )
 
 // Op is one thing that can be done. The zero Op is none.
@@ -118,6 +120,37 @@ const (
 	UpdateProject
 	DeleteProject
 
+	Login
+	RefreshSession
+	Logout
+	ListSessions
+	RevokeSession
+	InviteUser
+	ResetPassword
+	AcceptInvitation
+	ChangePassword
+	EnrolTOTP
+	ConfirmTOTP
+	DisableTOTP
+	GetSignInSettings
+	PutSignInSettings
+	GetIdentityProvider
+	PutIdentityProvider
+	DeleteIdentityProvider
+	BeginOIDCLogin
+	LinkUser
+	UnlinkUser
+
+	PutNotifyTarget
+	DeleteNotifyTarget
+	ListNotifyTargets
+	TestNotifyTarget
+	ListDeadLetters
+	ReplayDeadLetter
+	UploadSSHKey
+	ListSSHKeys
+	DeleteSSHKey
+
 	endOfOps
 )
 
@@ -145,6 +178,8 @@ const (
 	shapeChange  = "arn:aws:countersign::ACCOUNT:change/ID"
 	shapeProject = "arn:aws:countersign::ACCOUNT:project/NAME"
 	shapeNone    = "*"
+
+	shapeNotifyTarget = "arn:aws:countersign::ACCOUNT:notify-target/NAME"
 )
 
 var operations = [numOps]Operation{
@@ -230,6 +265,37 @@ var operations = [numOps]Operation{
 	ListProjects:    {"ListProjects", "countersign:ListProjects", "list sys/projects", AccessList, KindNone, shapeNone},
 	UpdateProject:   {"UpdateProject", "countersign:UpdateProject", "update sys/projects/NAME", AccessWrite, KindProject, shapeProject},
 	DeleteProject:   {"DeleteProject", "countersign:DeleteProject", "delete sys/projects/NAME", AccessWrite, KindProject, shapeProject},
+
+	Login:                  {"Login", "countersign:Login", "update auth/userpass/login/NAME", AccessWrite, KindPrincipal, shapeUser},
+	RefreshSession:         {"RefreshSession", "countersign:RefreshSession", "update auth/token/renew-self", AccessWrite, KindPrincipal, shapeUser},
+	Logout:                 {"Logout", "countersign:Logout", "update auth/token/revoke-self", AccessWrite, KindPrincipal, shapeUser},
+	ListSessions:           {"ListSessions", "countersign:ListSessions", "list identity/entity/name/NAME/sessions", AccessList, KindPrincipal, shapeUser},
+	RevokeSession:          {"RevokeSession", "countersign:RevokeSession", "delete identity/entity/name/NAME/sessions", AccessWrite, KindPrincipal, shapeUser},
+	InviteUser:             {"InviteUser", "iam:CreateLoginProfile", "create auth/userpass/users/NAME", AccessPermissions, KindPrincipal, shapeUser},
+	ResetPassword:          {"ResetPassword", "iam:UpdateLoginProfile", "update auth/userpass/users/NAME", AccessPermissions, KindPrincipal, shapeUser},
+	AcceptInvitation:       {"AcceptInvitation", "countersign:AcceptInvitation", "update auth/userpass/invitation/NAME", AccessWrite, KindPrincipal, shapeUser},
+	ChangePassword:         {"ChangePassword", "iam:ChangePassword", "update auth/userpass/users/NAME/password", AccessWrite, KindPrincipal, shapeUser},
+	EnrolTOTP:              {"EnrolTOTP", "iam:CreateVirtualMFADevice", "create identity/mfa/method/totp/NAME", AccessWrite, KindPrincipal, shapeUser},
+	ConfirmTOTP:            {"ConfirmTOTP", "iam:EnableMFADevice", "update identity/mfa/method/totp/NAME", AccessWrite, KindPrincipal, shapeUser},
+	DisableTOTP:            {"DisableTOTP", "iam:DeactivateMFADevice", "delete identity/mfa/method/totp/NAME", AccessPermissions, KindPrincipal, shapeUser},
+	GetSignInSettings:      {"GetSignInSettings", "countersign:GetSignInSettings", "read sys/auth/userpass/tune", AccessRead, KindAccount, shapeAccount},
+	PutSignInSettings:      {"PutSignInSettings", "countersign:PutSignInSettings", "update sys/auth/userpass/tune", AccessPermissions, KindAccount, shapeAccount},
+	GetIdentityProvider:    {"GetIdentityProvider", "countersign:GetIdentityProvider", "read auth/oidc/config", AccessRead, KindAccount, shapeAccount},
+	PutIdentityProvider:    {"PutIdentityProvider", "countersign:PutIdentityProvider", "update auth/oidc/config", AccessPermissions, KindAccount, shapeAccount},
+	DeleteIdentityProvider: {"DeleteIdentityProvider", "countersign:DeleteIdentityProvider", "delete auth/oidc/config", AccessPermissions, KindAccount, shapeAccount},
+	BeginOIDCLogin:         {"BeginOIDCLogin", "countersign:BeginOIDCLogin", "update auth/oidc/oidc/auth-url", AccessWrite, KindNone, shapeNone},
+	LinkUser:               {"LinkUser", "countersign:LinkUser", "create identity/entity-alias/NAME", AccessPermissions, KindPrincipal, shapeUser},
+	UnlinkUser:             {"UnlinkUser", "countersign:UnlinkUser", "delete identity/entity-alias/NAME", AccessPermissions, KindPrincipal, shapeUser},
+
+	PutNotifyTarget:    {"PutNotifyTarget", "countersign:PutNotifyTarget", "update sys/notify/targets/NAME", AccessWrite, KindNotifyTarget, shapeNotifyTarget},
+	DeleteNotifyTarget: {"DeleteNotifyTarget", "countersign:DeleteNotifyTarget", "delete sys/notify/targets/NAME", AccessWrite, KindNotifyTarget, shapeNotifyTarget},
+	ListNotifyTargets:  {"ListNotifyTargets", "countersign:ListNotifyTargets", "list sys/notify/targets", AccessList, KindNone, shapeNone},
+	TestNotifyTarget:   {"TestNotifyTarget", "countersign:TestNotifyTarget", "update sys/notify/test/NAME", AccessWrite, KindNotifyTarget, shapeNotifyTarget},
+	ListDeadLetters:    {"ListDeadLetters", "countersign:ListDeadLetters", "list sys/notify/dead-letters", AccessList, KindNone, shapeNone},
+	ReplayDeadLetter:   {"ReplayDeadLetter", "countersign:ReplayDeadLetter", "update sys/notify/dead-letters/ID", AccessWrite, KindAccount, shapeAccount},
+	UploadSSHKey:       {"UploadSSHKey", "iam:UploadSSHPublicKey", "create identity/entity/name/NAME/ssh-keys", AccessWrite, KindPrincipal, shapeUser},
+	ListSSHKeys:        {"ListSSHKeys", "iam:ListSSHPublicKeys", "list identity/entity/name/NAME/ssh-keys", AccessList, KindPrincipal, shapeUser},
+	DeleteSSHKey:       {"DeleteSSHKey", "iam:DeleteSSHPublicKey", "delete identity/entity/name/NAME/ssh-keys", AccessWrite, KindPrincipal, shapeUser},
 }
 
 // Operations lists every Op, in the order of the table.

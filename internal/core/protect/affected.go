@@ -41,9 +41,9 @@ func Affected(before, after []Rule) (out []Rule, err error) {
 // unmoved tells of each name whether its rule says the same in both lists and
 // stands in the same order among those that do.
 func unmoved(before, after []Rule) (map[string]bool, error) {
-	was := map[string][32]byte{}
+	was := map[string]string{}
 	for i := range before {
-		d, err := before[i].Digest()
+		d, err := before[i].Text()
 		if err != nil {
 			return nil, err
 		}
@@ -51,7 +51,7 @@ func unmoved(before, after []Rule) (map[string]bool, error) {
 	}
 	var common []string // of after, in its order
 	for i := range after {
-		d, err := after[i].Digest()
+		d, err := after[i].Text()
 		if err != nil {
 			return nil, err
 		}

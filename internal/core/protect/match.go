@@ -67,3 +67,7 @@ func (r *Rule) Overlaps(other *Rule) bool {
 	}
 	return false
 }
+
+// Glob reports whether a pattern of names, as rules have them but without a noun,
+// covers the whole of a name.
+func Glob(pattern, name string) bool { return match(pattern, name) }

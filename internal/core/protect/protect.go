@@ -13,12 +13,12 @@
 package protect
 
 import (
-	"crypto/sha256"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
-	"countersign/internal/core/record"
 	"countersign/internal/errs"
 	"countersign/internal/name"
 )
@@ -154,13 +154,24 @@ func Last(rules []Rule, s Subject) *Rule {
 	return nil
 }
 
-// Digest is a hash over everything that r says.
-func (r *Rule) Digest() ([32]byte, error) {
-	b, err := record.Encode(r)
+// Text is everything that r says, as JSON, the same for the same rule.
+func (r *Rule) Text() (string, error) {
+	b, err := json.Marshal(r)
 	if err != nil {
-		return [32]byte{}, err
+		return "", fmt.Errorf("encoding a rule: %w", err)
 	}
-	return sha256.Sum256(b), nil
+	return string(b), nil
+}
+
+// ParseTexts reads what Text wrote.
+func ParseTexts(texts []string) ([]Rule, error) {
+	out := make([]Rule, len(texts))
+	for i, t := range texts {
+		if err := json.Unmarshal([]byte(t), &out[i]); err != nil {
+			return nil, fmt.Errorf("decoding a rule: %w", err)
+		}
+	}
+	return out, nil
 }
 
 // Expiry is how many days a proposal under r waits.

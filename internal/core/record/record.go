@@ -68,24 +68,33 @@ func Get[T any](r kv.Reader, key kv.Key) (v T, ok bool, err error) {
 
 // Find is Get that returns the record by a pointer: nil when there is none.
 func Find[T any](r kv.Reader, key kv.Key) (*T, error) {
-	b, err := r.Get(key)
-	if errors.Is(err, kv.ErrNotFound) {
-		return nil, nil
-	}
 	v := new(T)
-	if err != nil {
-		return nil, fmt.Errorf("reading %T: %w", *v, err)
-	}
-	if d, ok := any(v).(Direct); ok {
-		if direct(b, d) {
-			return v, nil
-		}
-		v = new(T)
-	}
-	if err := Decode(b, v); err != nil {
+	if ok, err := Load(r, key, v); !ok {
 		return nil, err
 	}
 	return v, nil
+}
+
+// Load reads the record at key into v, which is empty, and reports whether there
+// is one. On an error v is not to be used.
+func Load[T any](r kv.Reader, key kv.Key, v *T) (bool, error) {
+	b, err := r.Get(key)
+	switch {
+	case errors.Is(err, kv.ErrNotFound):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("reading %T: %w", *v, err)
+	}
+	if d, ok := any(v).(Direct); ok {
+		if direct(b, d) {
+			return true, nil
+		}
+		*v = *new(T)
+	}
+	if err := Decode(b, v); err != nil {
+		return false, err
+	}
+	return true, nil
 }
 
 // Put writes the record at key.

@@ -152,3 +152,68 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// own is a record that reads itself.
+type own struct {
+	Name  string   `cbor:"1,keyasint"`
+	Count uint64   `cbor:"2,keyasint,omitempty"`
+	When  int64    `cbor:"3,keyasint,omitempty"`
+	On    bool     `cbor:"4,keyasint,omitempty"`
+	Raw   []byte   `cbor:"5,keyasint,omitempty"`
+	List  []string `cbor:"6,keyasint,omitempty"`
+	Late  string   `cbor:"7,keyasint,omitempty"` // which Member does not know
+}
+
+func (o *own) Member(key uint64, s *record.Source) {
+	switch key {
+	case 1:
+		o.Name = s.String()
+	case 2:
+		o.Count = s.Uint()
+	case 3:
+		o.When = s.Int()
+	case 4:
+		o.On = s.True()
+	case 5:
+		o.Raw = s.Bytes()
+	case 6:
+		o.List = make([]string, s.Len())
+		for i := range o.List {
+			o.List[i] = s.String()
+		}
+	default:
+		s.Fail()
+	}
+}
+
+func TestRecordReadsItself(t *testing.T) {
+	db, key := memkv.New(memkv.Config{}), kv.K("acct", "kind", "name")
+	for name, want := range map[string]own{
+		"small":      {Name: "n"},
+		"all":        {Name: "n", Count: 1 << 63, When: 1 << 40, On: true, Raw: []byte("raw"), List: []string{"a", "b"}},
+		"negative":   {Name: "n", When: -1},
+		"not-known":  {Name: "n", Count: 256, Late: "later"},
+		"long-texts": {Name: string(bytes.Repeat([]byte("n"), 70000)), Raw: make([]byte, 300)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := db.Update(t.Context(), func(tx kv.Txn) error { return record.Put(tx, key, want) }); err != nil {
+				t.Fatal(err)
+			}
+			var got own
+			err := db.View(t.Context(), func(r kv.Reader) error {
+				got = own{}
+				ok, err := record.Load(r, key, &got)
+				if !ok {
+					t.Error("there is none")
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" { // after the transaction: nothing of it is kept
+				t.Error(diff)
+			}
+		})
+	}
+}

@@ -27,7 +27,7 @@ import (
 
 // Bounds of the search for equal values.
 const (
-	maxSearched = 5000 // secrets looked at for one review
+	maxSearched = 2000 // secrets looked at for one review
 	maxNoted    = 5    // secrets named for one value
 	maxCompared = 50   // versions of the secret itself
 )
@@ -306,8 +306,15 @@ func (s *Service) noteOthers(r kv.Reader, f *found, prints map[string][]byte, di
 			break
 		}
 		other := name.Secret{Account: f.Account, Region: f.Region, Name: strs[3]}
-		v, ok, err := record.Get[version](r, versionKey(other, h.Suffix, h.Labels[name.Current].Number))
-		if err != nil || !ok {
+		raw, err := r.Get(versionKey(other, h.Suffix, h.Labels[name.Current].Number))
+		if err != nil {
+			return err
+		}
+		if !containsAny(raw, prints) { // fingerprints stand in the record as they are
+			continue
+		}
+		var v version
+		if err := record.Decode(raw, &v); err != nil {
 			return err
 		}
 		for key, p := range prints {
@@ -328,6 +335,15 @@ func (s *Service) noteOthers(r kv.Reader, f *found, prints map[string][]byte, di
 		d.Notes = append(d.Notes, noteOf(f.Name, places[d.Key], looked > maxSearched)...)
 	}
 	return nil
+}
+
+func containsAny(raw []byte, prints map[string][]byte) bool {
+	for _, p := range prints {
+		if bytes.Contains(raw, p) {
+			return true
+		}
+	}
+	return false
 }
 
 // holds reports whether a version has the value under that key, or under any.

@@ -56,8 +56,12 @@ func (s *Service) ReadValue(ctx context.Context, who caller.Caller, req ReadRequ
 }
 
 func (s *Service) readValue(a *gate.Access, req ReadRequest) (Value, error) {
-	f, err := s.find(a, a.Who, req.ID)
-	if err != nil {
+	f, _ := s.reads.Get().(*found)
+	if f == nil {
+		f = &found{}
+	}
+	defer func() { f.reset(); s.reads.Put(f) }()
+	if err := s.findInto(f, a, a.Who, req.ID); err != nil {
 		return Value{}, err
 	}
 	a.Record.Resource = f.Name

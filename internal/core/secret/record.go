@@ -141,7 +141,9 @@ func (t *Tag) member(key uint64, s *record.Source) {
 
 func (h *head) readLabels(s *record.Source) {
 	n := s.Pairs()
-	h.Labels = make(map[string]labelled, n)
+	if h.Labels == nil {
+		h.Labels = make(map[string]labelled, n)
+	}
 	for range n {
 		label := s.Text()
 		text := name.Current // nearly always, and then it needs no memory

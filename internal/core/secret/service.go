@@ -24,6 +24,7 @@ import (
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
+	"countersign/internal/core/record"
 	"countersign/internal/errs"
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
@@ -97,6 +98,7 @@ type Service struct {
 	keepFor  time.Duration
 	logger   *slog.Logger
 	used     used
+	reads    sync.Pool // *found, of reads under way
 	policies policyCache
 	purged   chan struct{} // wakes the purge job
 }
@@ -125,6 +127,7 @@ type found struct {
 	suffix      string      // of the ARN: known, or name.UnknownSuffix
 	named       string      // arn, once it was asked for
 	policy      *policy.Set // compiled resource policy; nil when there is none
+	own         head        // what head or replica points to
 }
 
 func (f *found) arn() string {
@@ -157,44 +160,66 @@ func (f *found) mustBeWritable() error {
 // there is no such secret. An ARN of another region than the request's names
 // nothing, since the request was authorized for its own.
 func (s *Service) find(r kv.Reader, who caller.Caller, id name.SecretID) (*found, error) {
+	f := &found{}
+	return f, s.findInto(f, r, who, id)
+}
+
+// findInto is find into memory that is there: a found that is zero, or that
+// reset was called of.
+func (s *Service) findInto(f *found, r kv.Reader, who caller.Caller, id name.SecretID) error {
 	n := name.Secret{Account: who.Account, Region: who.Region, Name: id.Name}
 	if !id.IsARN {
-		return s.load(r, n, "")
+		return s.loadInto(f, r, n, "")
 	}
 	n.Account = id.Account
 	if id.Region != who.Region {
 		n.Region = id.Region
-		return &found{Secret: n, home: n, suffix: name.UnknownSuffix}, nil
+		f.Secret, f.home, f.suffix = n, n, name.UnknownSuffix
+		return nil
 	}
 	if base, suffix, ok := name.CutSuffix(id.Name); ok {
 		n.Name = base
-		return s.load(r, n, suffix)
+		return s.loadInto(f, r, n, suffix)
 	}
-	return s.load(r, n, "")
+	return s.loadInto(f, r, n, "")
 }
 
 // load reads a secret; a suffix that is not empty must be its own.
 func (s *Service) load(r kv.Reader, n name.Secret, suffix string) (*found, error) {
-	f := &found{Secret: n, home: n, suffix: name.UnknownSuffix}
+	f := &found{}
+	return f, s.loadInto(f, r, n, suffix)
+}
+
+func (s *Service) loadInto(f *found, r kv.Reader, n name.Secret, suffix string) error {
+	f.Secret, f.home, f.suffix = n, n, name.UnknownSuffix
 	if suffix != "" {
 		f.suffix = suffix
 	}
-	h, err := getHead(r, n)
-	if err != nil || h == nil || suffix != "" && suffix != h.Suffix {
-		return f, err
+	h := &f.own
+	ok, err := record.Load(r, headKey(n), h)
+	if err != nil || !ok || suffix != "" && suffix != h.Suffix {
+		return err
 	}
 	f.head, f.suffix = h, h.Suffix
 	if h.Primary != "" {
 		f.home.Region, f.replica = h.Primary, h
 		if f.head, err = getHead(r, f.home); err != nil {
-			return nil, err
+			return err
 		}
 		if f.head == nil {
-			return nil, errs.New(errs.Internal, "a replica's primary is gone")
+			return errs.New(errs.Internal, "a replica's primary is gone")
 		}
 	}
 	f.policy, err = s.policies.compile(f.head.Policy)
-	return f, err
+	return err
+}
+
+// reset makes a found ready to be used again, with nothing of the last use but
+// the memory of its labels.
+func (f *found) reset() {
+	labels := f.own.Labels
+	clear(labels)
+	*f = found{own: head{Labels: labels}}
 }
 
 // request is the question to policy about an operation on f.

@@ -52,11 +52,13 @@ import (
 const MaxBody = 1 << 20
 
 const (
-	contentType  = "application/x-amz-json-1.1"
 	cachedKeys   = 4096    // signing keys that are kept, at least
 	keepBuffer   = 1 << 17 // larger response buffers are not used again
 	targetHeader = "X-Amz-Target"
 )
+
+// isJSON is the Content-Type of every answer.
+var isJSON = []string{"application/x-amz-json-1.1"} // never changed
 
 // Operation is a row of a service's table.
 type Operation struct {
@@ -265,9 +267,10 @@ func (h *Handler) answer(w http.ResponseWriter, to *route, meta httpx.Meta, c *C
 		}
 	}
 	head := w.Header()
-	head["Content-Type"] = []string{contentType}
-	head["Content-Length"] = []string{strconv.Itoa(len(c.Out.B))}
-	head["x-amzn-RequestId"] = []string{meta.RequestID} // spelled as AWS does
+	values := []string{strconv.Itoa(len(c.Out.B)), meta.RequestID}
+	head["Content-Type"] = isJSON
+	head["Content-Length"] = values[:1:1]
+	head["x-amzn-RequestId"] = values[1:] // spelled as AWS does
 	w.WriteHeader(status)
 	_, _ = w.Write(c.Out.B) // a client that went away is told nothing
 	if h.observer != nil {

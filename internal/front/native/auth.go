@@ -5,9 +5,11 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"countersign/internal/caller"
 	"countersign/internal/core/authn"
+	"countersign/internal/core/signin"
 	"countersign/internal/errs"
 	"countersign/internal/front/httpx"
 	"countersign/internal/front/sigv4"
@@ -21,8 +23,13 @@ const bearer = "bearer "
 func (a *api) authenticate(ctx context.Context, w http.ResponseWriter, r *http.Request, rt *route, c *call, meta httpx.Meta) (caller.Caller, error) {
 	auth := r.Header["Authorization"]
 	switch {
+	case rt.open:
+		return caller.Caller{}, nil
 	case len(auth) == 1 && len(auth[0]) > len(bearer) && strings.EqualFold(auth[0][:len(bearer)], bearer):
 		token := strings.TrimSpace(auth[0][len(bearer):])
+		if signin.IsAccessToken(token) {
+			return a.session(ctx, rt, sensitive.FromString(token), meta.Time)
+		}
 		if id, _, ok := authn.ParseToken(token); ok {
 			c.claimed = id
 		}
@@ -32,6 +39,15 @@ func (a *api) authenticate(ctx context.Context, w http.ResponseWriter, r *http.R
 		return who, unproved(err)
 	}
 	return caller.Caller{}, errs.Coded(errs.Unauthenticated, "no-credentials", "the request has no credentials: send a bearer token or sign it")
+}
+
+// session proves a user by the access token of a session.
+func (a *api) session(ctx context.Context, rt *route, token sensitive.Bytes, now time.Time) (caller.Caller, error) {
+	if rt.limited {
+		who, _, err := a.SignIn.AuthenticateLimited(ctx, token, now)
+		return who, err
+	}
+	return a.SignIn.Authenticate(ctx, token, now)
 }
 
 // unproved makes every refusal of a signature one of identity; what failed in

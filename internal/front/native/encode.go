@@ -130,6 +130,14 @@ func appendPayload(b, data []byte, binary bool) []byte {
 
 const hexDigits = "0123456789abcdef"
 
+// plain are the characters that stand for themselves in a JSON string.
+var plain = func() (t [256]bool) {
+	for c := range utf8.RuneSelf {
+		t[c] = c >= 0x20 && c != '"' && c != '\\'
+	}
+	return t
+}()
+
 // appendQuoted appends s as a JSON string: what RFC 8259 asks to be escaped is,
 // and so are the line separators that JavaScript once did not take. Bytes that
 // are not UTF-8 become U+FFFD.
@@ -138,7 +146,7 @@ func appendQuoted(b, s []byte) []byte {
 	start := 0
 	for i := 0; i < len(s); {
 		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' && c < utf8.RuneSelf {
+		if plain[c] {
 			i++
 			continue
 		}

@@ -6,6 +6,7 @@ import (
 
 	"countersign/internal/caller"
 	"countersign/internal/core/authn"
+	"countersign/internal/core/change"
 	"countersign/internal/core/policy"
 	"countersign/internal/errs"
 	"countersign/internal/sensitive"
@@ -42,12 +43,14 @@ type userBody struct {
 	Name    string            `json:"name"`
 	Machine bool              `json:"machine"`
 	Tags    map[string]string `json:"tags"`
+	Person  string            `json:"person"`
 }
 
 type userUpdateBody struct {
 	Disabled *bool             `json:"disabled"`
 	Tags     map[string]string `json:"tags"`
 	Untag    []string          `json:"untag"`
+	Person   *string           `json:"person"`
 }
 
 func userRows() []route {
@@ -63,7 +66,7 @@ func userRows() []route {
 		row(route{method: "POST", path: "/users", op: policy.CreateUser, deadline: deadline},
 			func(a *api, c *call, in *userBody) func(context.Context) (authn.Principal, error) {
 				return func(ctx context.Context) (authn.Principal, error) {
-					out, err := a.Authn.CreateUser(ctx, c.who, authn.CreateUserRequest{Name: in.Name, Machine: in.Machine, Tags: in.Tags})
+					out, err := a.Authn.CreateUser(ctx, c.who, authn.CreateUserRequest{Name: in.Name, Machine: in.Machine, Tags: in.Tags, Person: in.Person})
 					return viewUser(out), err
 				}
 			}),
@@ -77,14 +80,14 @@ func userRows() []route {
 		row(route{method: "PATCH", path: "/users/{name}", op: policy.UpdateUser, deadline: deadline},
 			func(a *api, c *call, in *userUpdateBody) func(context.Context) (authn.Principal, error) {
 				return func(ctx context.Context) (authn.Principal, error) {
-					out, err := a.Authn.UpdateUser(ctx, c.who, authn.UpdateUserRequest{Name: c.vars[0], Disabled: in.Disabled, SetTags: in.Tags, Untag: in.Untag})
+					out, err := a.Authn.UpdateUser(ctx, c.who, authn.UpdateUserRequest{Name: c.vars[0], Disabled: in.Disabled, SetTags: in.Tags, Untag: in.Untag, Person: in.Person})
 					return viewUser(out), err
 				}
 			}),
 		row(route{method: "DELETE", path: "/users/{name}", op: policy.DeleteUser, deadline: deadline},
-			func(a *api, c *call, _ *none) func(context.Context) (none, error) {
-				return func(ctx context.Context) (none, error) {
-					return none{}, a.Authn.DeleteUser(ctx, c.who, c.vars[0])
+			func(a *api, c *call, _ *none) func(context.Context) (change.Result, error) {
+				return func(ctx context.Context) (change.Result, error) {
+					return a.Authn.DeleteUser(ctx, c.who, c.vars[0])
 				}
 			}),
 	}
@@ -119,21 +122,21 @@ func groupRows() []route {
 				}
 			}),
 		row(route{method: "DELETE", path: "/groups/{name}", op: policy.DeleteGroup, deadline: deadline},
-			func(a *api, c *call, _ *none) func(context.Context) (none, error) {
-				return func(ctx context.Context) (none, error) {
-					return none{}, a.Authn.DeleteGroup(ctx, c.who, c.vars[0])
+			func(a *api, c *call, _ *none) func(context.Context) (change.Result, error) {
+				return func(ctx context.Context) (change.Result, error) {
+					return a.Authn.DeleteGroup(ctx, c.who, c.vars[0])
 				}
 			}),
 		row(route{method: "PUT", path: "/groups/{name}/members/{user}", op: policy.AddToGroup, deadline: deadline},
-			func(a *api, c *call, _ *none) func(context.Context) (none, error) {
-				return func(ctx context.Context) (none, error) {
-					return none{}, a.Authn.AddToGroup(ctx, c.who, c.vars[0], c.vars[1])
+			func(a *api, c *call, _ *none) func(context.Context) (change.Result, error) {
+				return func(ctx context.Context) (change.Result, error) {
+					return a.Authn.AddToGroup(ctx, c.who, c.vars[0], c.vars[1])
 				}
 			}),
 		row(route{method: "DELETE", path: "/groups/{name}/members/{user}", op: policy.RemoveFromGroup, deadline: deadline},
-			func(a *api, c *call, _ *none) func(context.Context) (none, error) {
-				return func(ctx context.Context) (none, error) {
-					return none{}, a.Authn.RemoveFromGroup(ctx, c.who, c.vars[0], c.vars[1])
+			func(a *api, c *call, _ *none) func(context.Context) (change.Result, error) {
+				return func(ctx context.Context) (change.Result, error) {
+					return a.Authn.RemoveFromGroup(ctx, c.who, c.vars[0], c.vars[1])
 				}
 			}),
 	}
@@ -224,10 +227,10 @@ func keyRows() []route {
 				}
 			}),
 		row(route{method: "DELETE", path: "/keys/{id}", op: policy.RevokeKey, deadline: deadline, params: []param{mustOwner}},
-			func(a *api, c *call, _ *none) func(context.Context) (none, error) {
+			func(a *api, c *call, _ *none) func(context.Context) (change.Result, error) {
 				of := c.string("owner")
-				return func(ctx context.Context) (none, error) {
-					return none{}, a.Authn.RevokeKey(ctx, c.who, of, c.vars[0])
+				return func(ctx context.Context) (change.Result, error) {
+					return a.Authn.RevokeKey(ctx, c.who, of, c.vars[0])
 				}
 			}),
 		row(route{method: "GET", path: "/accounts", op: policy.ListAccounts, deadline: deadline},
@@ -279,9 +282,9 @@ func policyRows() []route {
 				}
 			}),
 		row(route{method: "DELETE", path: "/policies/{name}", op: policy.DeletePolicy, deadline: deadline},
-			func(a *api, c *call, _ *none) func(context.Context) (none, error) {
-				return func(ctx context.Context) (none, error) {
-					return none{}, a.Authn.DeletePolicy(ctx, c.who, c.vars[0])
+			func(a *api, c *call, _ *none) func(context.Context) (change.Result, error) {
+				return func(ctx context.Context) (change.Result, error) {
+					return a.Authn.DeletePolicy(ctx, c.who, c.vars[0])
 				}
 			}),
 		row(route{method: "PUT", path: "/policies/{name}/attachments", op: policy.AttachPolicy, deadline: deadline, mayLack: true, params: holder},
@@ -319,8 +322,8 @@ func listPolicies(a *api, c *call, _ *none) func(context.Context) (list[authn.Po
 
 // attachment attaches or detaches. The holder stands in the body, or in the query
 // for clients that send no body with DELETE.
-func attachment(do func(*authn.Service, context.Context, caller.Caller, authn.Attachment) error) func(*api, *call, *holderBody) func(context.Context) (none, error) {
-	return func(a *api, c *call, in *holderBody) func(context.Context) (none, error) {
+func attachment(do func(*authn.Service, context.Context, caller.Caller, authn.Attachment) (change.Result, error)) func(*api, *call, *holderBody) func(context.Context) (change.Result, error) {
+	return func(a *api, c *call, in *holderBody) func(context.Context) (change.Result, error) {
 		at := authn.Attachment{Policy: c.vars[0], User: in.User, Group: in.Group}
 		if u, g := c.string("user"), c.string("group"); u != "" || g != "" {
 			if in.User != "" || in.Group != "" {
@@ -331,6 +334,6 @@ func attachment(do func(*authn.Service, context.Context, caller.Caller, authn.At
 		if c.err == nil && (at.User == "") == (at.Group == "") {
 			c.err = errs.InvalidField("user", "name either a user or a group")
 		}
-		return func(ctx context.Context) (none, error) { return none{}, do(a.Authn, ctx, c.who, at) }
+		return func(ctx context.Context) (change.Result, error) { return do(a.Authn, ctx, c.who, at) }
 	}
 }

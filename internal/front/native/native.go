@@ -21,7 +21,8 @@
 //
 // A caller proves who it is by a bearer token, or by AWS Signature Version 4 in
 // the Authorization header for the service "countersign"; presigned URLs are not
-// taken. Nothing is trusted in a cookie, because none is read. There are no CORS
+// taken. The token is an access key's or a session's. The rows by which sessions
+// begin ask for no caller, and answer one who has none like one who has. Nothing is trusted in a cookie, because none is read. There are no CORS
 // headers, and a body must be declared application/json, so a page in a browser
 // cannot make requests here that a form could not make. Every answer says no-store.
 package native
@@ -43,6 +44,7 @@ import (
 	"countersign/internal/core/operate"
 	"countersign/internal/core/project"
 	"countersign/internal/core/secret"
+	"countersign/internal/core/signin"
 	"countersign/internal/errs"
 	"countersign/internal/front/httpx"
 	"countersign/internal/front/sigv4"
@@ -66,6 +68,7 @@ type Config struct {
 	Inspect  *inspect.Service
 	Operate  *operate.Service
 	Gate     *gate.Gate
+	SignIn   *signin.Service
 	Proxies  httpx.Proxies  // whose word on the client's address is taken; default nobody's
 	Observe  httpx.Observer // told of each answer; default nobody
 	Region   string         // home: of requests that name none
@@ -86,6 +89,7 @@ type api struct {
 	keys     *sigv4.KeyCache
 	limiter  *limiter
 	buffers  sync.Pool // *[]byte, of answers
+	calls    sync.Pool // *call
 }
 
 // cachedKeys is how many derived signing keys are kept.
@@ -95,7 +99,7 @@ const cachedKeys = 4096
 // client sent it, Base included.
 func New(c Config) (http.Handler, error) {
 	switch {
-	case c.Secrets == nil, c.Authn == nil, c.Changes == nil, c.Projects == nil, c.Inspect == nil, c.Operate == nil, c.Gate == nil:
+	case c.Secrets == nil, c.Authn == nil, c.Changes == nil, c.Projects == nil, c.Inspect == nil, c.Operate == nil, c.Gate == nil, c.SignIn == nil:
 		return nil, errs.New(errs.Internal, "the native front lacks a service")
 	case !slices.Contains(c.Regions, c.Region):
 		return nil, errs.InvalidField("Region", "the home region is not one of the regions")
@@ -104,6 +108,7 @@ func New(c Config) (http.Handler, error) {
 		c.Logger = slog.Default()
 	}
 	a := &api{Config: c, limiter: newLimiter(c.Rate), paths: map[string]*resource{}}
+	a.calls.New = func() any { return &call{} }
 	a.buffers.New = func() any { b := make([]byte, 0, 1024); return &b }
 	var err error
 	if a.verifier, err = sigv4.New(sigv4.Config{Regions: c.Regions}); err != nil {
@@ -163,19 +168,21 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, rt *route, vars [2]s
 		ctx, cancel = context.WithTimeout(ctx, rt.deadline)
 		defer cancel()
 	}
-	c := call{vars: vars}
+	c := a.calls.Get().(*call)
+	defer a.release(c)
+	c.vars = vars
 	c.parseQuery(r.URL.RawQuery, rt.params)
-	who, err := a.authenticate(ctx, w, r, rt, &c, meta)
+	who, err := a.authenticate(ctx, w, r, rt, c, meta)
 	if err != nil {
 		return a.record(ctx, meta.Nobody(Front), rt, c.claimed, err)
 	}
-	c.who = meta.Fill(who, Front, a.region(&c))
+	c.who = meta.Fill(who, Front, a.region(c))
 	if rt.workflow {
 		if err := a.limiter.take(w.Header(), c.who); err != nil {
 			return a.record(ctx, c.who, rt, "", err)
 		}
 	}
-	act := a.plan(w, r, rt, &c)
+	act := a.plan(w, r, rt, c)
 	if c.err != nil {
 		return a.record(ctx, c.who, rt, "", c.err)
 	}
@@ -187,6 +194,13 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request, rt *route, vars [2]s
 		return err
 	}
 	return a.answer(ctx, w, r, rt, answer)
+}
+
+// release makes a call ready for the next request, without anything of this one.
+func (a *api) release(c *call) {
+	clear(c.query)
+	*c = call{query: c.query[:0]}
+	a.calls.Put(c)
 }
 
 // plan decodes what is left to decode, and returns what to do.

@@ -132,6 +132,11 @@ func (d doc) checkRow(t *testing.T, r route, op doc) {
 	if r.workflow {
 		d.at(t, "paths", r.path, strings.ToLower(r.method), "responses", "429", "headers", "RateLimit-Remaining")
 	}
+	if r.open {
+		if open, ok := op["security"].([]any); !ok || len(open) != 0 {
+			t.Error("a row that asks for no caller is not documented as open")
+		}
+	}
 	if r.document == nil {
 		d.at(t, "paths", r.path, strings.ToLower(r.method), "responses", "default", "content", "application/json")
 	} else if open, ok := op["security"].([]any); !ok || len(open) != 0 {
@@ -156,7 +161,7 @@ func (d doc) checkType(t *testing.T, at string, ty reflect.Type, schema doc) {
 	schema = d.follow(t, schema)
 	want := ""
 	switch ty {
-	case reflect.TypeFor[time.Time](), reflect.TypeFor[hidden](), reflect.TypeFor[encoded](), reflect.TypeFor[[]byte](), reflect.TypeFor[audit.Hash]():
+	case reflect.TypeFor[time.Time](), reflect.TypeFor[hidden](), reflect.TypeFor[encoded](), reflect.TypeFor[told](), reflect.TypeFor[[]byte](), reflect.TypeFor[audit.Hash]():
 		want = "string"
 	case reflect.TypeFor[document]():
 		want = "[object string]"
@@ -317,6 +322,8 @@ func golden() [][3]string {
 		{"POST", "/policy-test", `{"user":"ann","action":"ReadValue"}`},
 		{"POST", "/keys", `{"owner":"ann","expires":"2190-01-01T00:00:00Z","policies":["p"],"description":"d"}`},
 		{"GET", "/keys", ""}, {"GET", "/keys?owner=ann", ""},
+		{"POST", "/users/ann/ssh-keys", `{"key":"` + sshPublic + `","label":"laptop"}`}, {"GET", "/users/ann/ssh-keys", ""},
+		{"DELETE", "/users/ann/ssh-keys?fingerprint=" + sshFingerprint, ""},
 		{"DELETE", "/groups/g/members/ann", ""}, {"DELETE", "/groups/g", ""}, {"DELETE", "/users/ann", ""}, {"DELETE", "/policies/p", ""},
 		{"POST", "/accounts", `{"id":"222222222222","name":"two"}`}, {"GET", "/accounts", ""},
 		{"GET", "/audit?limit=1000", ""}, {"GET", "/audit/verify", ""},
@@ -348,6 +355,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		s.fits(t, d, method, path, out, covered)
 		return out
 	})
+	s.signInCalls(t, d, covered)
 	for _, r := range rows() {
 		if r.media == "application/json" && !covered[r.method+" "+r.path] {
 			t.Errorf("%s %s has no golden call", r.method, r.path)
@@ -377,6 +385,7 @@ func (s *server) reviewed(t *testing.T, call func(method, path, body string) map
 	}
 	approve(propose(`{"set":{"k":"v","l":"w"},"reason":"first"}`))
 	approve(propose(`{"set":{"k":"x"},"unset":["l"]}`))
+	call("GET", "/secret/proof?name=guarded/a", "")
 	id := propose(`{"set":{"k":"y"},"draft":true,"not_before":"` + time.Now().Add(time.Hour).UTC().Format(time.RFC3339) + `"}`)
 	call("GET", "/secret/proposed?change="+id, "")
 	call("POST", "/changes/"+id+"/comments", `{"comment":"look"}`)

@@ -32,7 +32,8 @@ const (
 // pair is one parameter as it was given.
 type pair struct{ name, value string }
 
-// call is one request while it is decoded. The first thing wrong with it is kept
+// call is one request while it is decoded and answered, and not to be kept any
+// longer. The first thing wrong with it is kept
 // in err, and the functions that read it then return zero values: a row looks at
 // everything and its action runs only when nothing was wrong.
 type call struct {

@@ -53,6 +53,8 @@ type route struct {
 	based        bool   // If-Match is taken: the number of the base version
 	tagged       bool   // the answer has an ETag, and If-None-Match is taken
 	media        string // of the answer; default application/json
+	open         bool   // asks for no caller: the core proves one, or not
+	limited      bool   // may be used before an account's second factor was shown
 
 	in, out  reflect.Type // of body and answer; for the test of the document
 	plan     func(a *api, c *call) action
@@ -93,7 +95,8 @@ func row[In, Out any](r route, plan func(a *api, c *call, in *In) func(context.C
 
 // rows is the table, with what all rows have in common filled in.
 func rows() []route {
-	all := slices.Concat(secretRows(), versionRows(), userRows(), groupRows(), keyRows(), policyRows(), auditRows(), operateRows(), changeRows(), protectionRows(), projectRows())
+	all := slices.Concat(secretRows(), versionRows(), userRows(), groupRows(), keyRows(), policyRows(), auditRows(), operateRows(), changeRows(), protectionRows(), glassRows(), proofRows(), projectRows(),
+		signInRows(), sessionRows(), oidcRows(), sshKeyRows())
 	for i := range all {
 		r := &all[i]
 		if r.name == "" {

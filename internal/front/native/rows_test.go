@@ -78,6 +78,9 @@ var samples = map[string][2]string{ // what follows the row's path, or the path,
 	"POST /changes/{id}/comments":          {"/changes/CHANGE/comments", `{"comment":"why?"}`},
 	"POST /changes/{id}/ready":             {"/changes/CHANGE/ready"},
 	"GET /protection":                      {},
+	"GET /users/{name}/ssh-keys":           {"/users/USER/ssh-keys"},
+	"POST /users/{name}/ssh-keys":          {"/users/USER/ssh-keys", `{"key":"` + sshPublic + `"}`},
+	"DELETE /users/{name}/ssh-keys":        {"/users/USER/ssh-keys?fingerprint=" + sshFingerprint},
 	"POST /protection":                     {"", `{"delete":"guard"}`},
 	"GET /projects":                        {},
 	"POST /projects":                       {"", `{"name":"shop","environments":["dev"]}`},
@@ -85,6 +88,26 @@ var samples = map[string][2]string{ // what follows the row's path, or the path,
 	"PATCH /projects/{name}":               {"/projects/PROJECT", `{"add":["qa"]}`},
 	"DELETE /projects/{name}":              {"/projects/PROJECT"},
 	"POST /protection/test":                {"", `{"name":"guarded/a"}`},
+	"GET /break-glass":                     {"?all=true"},
+	"POST /break-glass":                    {"", `{"reason":"the house is on fire"}`},
+	"GET /break-glass/{id}":                {"/break-glass/CHANGE"},
+	"POST /break-glass/{id}/close":         {"/break-glass/CHANGE/close", `{"comment":"fine"}`},
+	"GET /secret/proof":                    {"?name=SECRET"},
+	"POST /logout":                         {},
+	"GET /sessions":                        {"?user=USER"},
+	"DELETE /sessions":                     {"?user=USER"},
+	"PUT /password":                        {"", `{"old":"x","new":"tall giraffes drink"}`},
+	"POST /totp":                           {},
+	"POST /totp/confirm":                   {"", `{"code":"123456"}`},
+	"DELETE /totp":                         {"?user=USER", `{"code":""}`},
+	"POST /users/{name}/invitation":        {"/users/USER/invitation", `{"reset":false}`},
+	"GET /sign-in/settings":                {},
+	"GET /identity-provider":               {},
+	"PUT /identity-provider":               {"", `{"issuer":"https://idp.example","client_id":"c"}`},
+	"DELETE /identity-provider":            {},
+	"PUT /users/{name}/identity":           {"/users/USER/identity", `{"subject":"s"}`},
+	"DELETE /users/{name}/identity":        {"/users/USER/identity"},
+	"PUT /sign-in/settings":                {"", `{"mfa_required":true}`},
 }
 
 // sample makes the request to a row.
@@ -108,7 +131,7 @@ func sample(t *testing.T, r route, th things) (path, body string) {
 
 // authenticated are the rows that ask for a caller.
 func authenticated() []route {
-	return slices.DeleteFunc(rows(), func(r route) bool { return r.document != nil })
+	return slices.DeleteFunc(rows(), func(r route) bool { return r.document != nil || r.open })
 }
 
 // guard is a rule for what begins with guarded/, which authors may decide on

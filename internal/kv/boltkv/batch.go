@@ -26,8 +26,10 @@ type batch struct {
 }
 
 func (d *DB) begin() (*batch, error) {
+	d.snapshots.pause()
 	tx, err := d.bolt.Begin(true)
 	if err != nil {
+		d.snapshots.resume()
 		return nil, beginError(err)
 	}
 	return &batch{tx: tx, pairs: pairsOf(tx), rev: d.rev.Load(), done: make(chan struct{})}, nil
@@ -78,6 +80,7 @@ func (b *batch) add(own overlay) error {
 // commit makes a batch durable and tells its updates. The turn is held.
 func (d *DB) commit(b *batch) {
 	defer close(b.done)
+	defer d.snapshots.resume() // after the revision is told
 	if len(b.writes) == 0 {
 		b.err = b.tx.Rollback()
 		return

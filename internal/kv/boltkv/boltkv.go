@@ -87,6 +87,8 @@ type DB struct {
 
 	rev  atomic.Uint64
 	ring ring
+
+	snapshots snapshots
 }
 
 var _ kv.DB = (*DB)(nil)
@@ -101,12 +103,12 @@ func (d *DB) View(ctx context.Context, f func(kv.Reader) error) error {
 		return err
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // see recovered
-	tx, err := d.bolt.Begin(false)
+	sn, err := d.snapshots.take(d.bolt)
 	if err != nil {
-		return beginError(err)
+		return err
 	}
-	defer tx.Rollback()
-	r := reader{pairsOf(tx)}
+	defer d.snapshots.release(sn)
+	r := reader{sn.pairs}
 	return f(&r)
 }
 
@@ -232,6 +234,7 @@ func (d *DB) Close() error {
 	}
 	d.closed = true
 	d.ring.close()
+	d.snapshots.pause() // for good: closing waits for all reads
 	if err := d.bolt.Close(); err != nil {
 		return fmt.Errorf("closing the store file: %w", err)
 	}

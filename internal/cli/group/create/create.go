@@ -48,8 +48,9 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	if o.JSON {
+		o.Env.Waits(g.Outcome())
 		return table.JSON(o.Env.Streams.Out, g)
 	}
-	o.Env.Streams.Notef("created group %q", g.Name)
+	o.Env.Told(g.Outcome(), "created group %q", g.Name)
 	return nil
 }

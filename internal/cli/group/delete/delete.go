@@ -39,9 +39,10 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if err := c.DeleteGroup(ctx, o.Name); err != nil {
+	out, err := c.DeleteGroup(ctx, o.Name)
+	if err != nil {
 		return err
 	}
-	o.Env.Streams.Notef("deleted group %q", o.Name)
+	o.Env.Told(out, "deleted group %q", o.Name)
 	return nil
 }

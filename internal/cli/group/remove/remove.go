@@ -41,10 +41,11 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	for _, user := range o.Users {
-		if err := c.RemoveMember(ctx, o.Group, user); err != nil {
+		out, err := c.RemoveMember(ctx, o.Group, user)
+		if err != nil {
 			return err
 		}
-		o.Env.Streams.Notef("removed %q from %q", user, o.Group)
+		o.Env.Told(out, "removed %q from %q", user, o.Group)
 	}
 	return nil
 }

@@ -54,10 +54,11 @@ func Run(ctx context.Context, o *Options) error {
 			return err
 		}
 	}
-	if err := c.RevokeKey(ctx, owner, o.ID); err != nil {
+	out, err := c.RevokeKey(ctx, owner, o.ID)
+	if err != nil {
 		return err
 	}
-	o.Env.Streams.Notef("revoked %s of %s", o.ID, owner)
+	o.Env.Told(out, "revoked %s of %s", o.ID, owner)
 	return nil
 }
 

@@ -49,9 +49,10 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if err := c.AttachPolicy(ctx, o.Policy, o.Holder); err != nil {
+	out, err := c.AttachPolicy(ctx, o.Policy, o.Holder)
+	if err != nil {
 		return err
 	}
-	o.Env.Streams.Notef("attached %q to %q", o.Policy, o.Holder.User+o.Holder.Group)
+	o.Env.Told(out, "attached %q to %q", o.Policy, o.Holder.User+o.Holder.Group)
 	return nil
 }

@@ -39,9 +39,10 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if err := c.DeletePolicy(ctx, o.Name); err != nil {
+	out, err := c.DeletePolicy(ctx, o.Name)
+	if err != nil {
 		return err
 	}
-	o.Env.Streams.Notef("deleted policy %q", o.Name)
+	o.Env.Told(out, "deleted policy %q", o.Name)
 	return nil
 }

@@ -49,9 +49,10 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if err := c.DetachPolicy(ctx, o.Policy, o.Holder); err != nil {
+	out, err := c.DetachPolicy(ctx, o.Policy, o.Holder)
+	if err != nil {
 		return err
 	}
-	o.Env.Streams.Notef("detached %q from %q", o.Policy, o.Holder.User+o.Holder.Group)
+	o.Env.Told(out, "detached %q from %q", o.Policy, o.Holder.User+o.Holder.Group)
 	return nil
 }

@@ -53,9 +53,10 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if _, err := c.PutPolicy(ctx, o.Name, document, o.Description); err != nil {
+	p, err := c.PutPolicy(ctx, o.Name, document, o.Description)
+	if err != nil {
 		return err
 	}
-	o.Env.Streams.Notef("stored policy %q", o.Name)
+	o.Env.Told(p.Outcome(), "stored policy %q", o.Name)
 	return nil
 }

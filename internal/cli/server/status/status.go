@@ -1,4 +1,4 @@
-// Package status is the command "countersign status".
+// Package status is the command "countersign server status".
 package status
 
 import (
@@ -25,8 +25,8 @@ func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Comman
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show how the server is doing",
-		Example: `  countersign status
-  countersign status --json | jq .audit`,
+		Example: `  countersign server status
+  countersign server status --json | jq .audit`,
 		Args: env.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return run(cmd.Context(), o) },
 	}

@@ -9,6 +9,7 @@ import (
 	"countersign/internal/cli/env"
 	"countersign/internal/cli/input"
 	"countersign/internal/cli/table"
+	"countersign/internal/client"
 )
 
 // Options of the command.
@@ -16,6 +17,7 @@ type Options struct {
 	Env     *env.Env
 	Name    string
 	Machine bool
+	Person  string
 	Tags    map[string]string
 	JSON    bool
 }
@@ -31,9 +33,13 @@ func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Comman
 		Use:   "create NAME",
 		Short: "Make a user or machine, without any permission",
 		Long: `Make a user or machine, without any permission. Policies that are attached to it
-or to its groups give permissions, and an access key lets it prove who it is.`,
+or to its groups give permissions, and an access key lets it prove who it is.
+
+--person says which human is behind it, in the same words for each of their
+identities: a review counts one vote of a person, and none on a change that the
+same person made through whichever identity.`,
 		Example: `  countersign user create alice --tag team=shop
-  countersign user create deploy --machine`,
+  countersign user create deploy --machine --person alice@example.com`,
 		Args: env.Args("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			o.Name = args[0]
@@ -44,6 +50,7 @@ or to its groups give permissions, and an access key lets it prove who it is.`,
 		},
 	}
 	cmd.Flags().BoolVar(&o.Machine, "machine", false, "it is a machine, not a person")
+	cmd.Flags().StringVar(&o.Person, "person", "", "the human behind it, as a mail `ADDRESS`")
 	cmd.Flags().StringArrayVar(&tags, "tag", nil, "set a tag, `KEY=VALUE`, to which policies can refer")
 	env.JSON(cmd, &o.JSON)
 	return cmd
@@ -55,13 +62,14 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	u, err := c.CreateUser(ctx, o.Name, o.Machine, o.Tags)
+	u, err := c.CreateUser(ctx, client.CreateUserRequest{Name: o.Name, Machine: o.Machine, Person: o.Person, Tags: o.Tags})
 	if err != nil {
 		return err
 	}
 	if o.JSON {
+		o.Env.Waits(u.Outcome())
 		return table.JSON(o.Env.Streams.Out, u)
 	}
-	o.Env.Streams.Notef("created %s %q", u.Kind, u.Name)
+	o.Env.Told(u.Outcome(), "created %s %q", u.Kind, u.Name)
 	return nil
 }

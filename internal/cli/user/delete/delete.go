@@ -39,9 +39,10 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if err := c.DeleteUser(ctx, o.Name); err != nil {
+	out, err := c.DeleteUser(ctx, o.Name)
+	if err != nil {
 		return err
 	}
-	o.Env.Streams.Notef("deleted %q and its access keys", o.Name)
+	o.Env.Told(out, "deleted %q and its access keys", o.Name)
 	return nil
 }

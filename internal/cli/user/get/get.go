@@ -53,7 +53,7 @@ func Run(ctx context.Context, o *Options) error {
 		return table.JSON(o.Env.Streams.Out, u)
 	}
 	pairs := []any{"name", u.Name, "kind", u.Kind, "arn", u.ARN, "groups", u.Groups, "policies", u.Policies,
-		"created", u.Created, "disabled", u.Disabled}
+		"created", u.Created, "disabled", u.Disabled, "person", u.Person}
 	for _, k := range slices.Sorted(maps.Keys(u.Tags)) {
 		pairs = append(pairs, "tag", k+"="+u.Tags[k])
 	}

@@ -199,7 +199,7 @@ func TestRevokedAndExpired(t *testing.T) {
 	_, key := f.User(t, "anna", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
 	c := f.client(key)
 	ok(t, c, "ListSecrets", `{}`)
-	if err := f.Authn.RevokeKey(t.Context(), f.Admin, "anna", key.ID); err != nil {
+	if _, err := f.Authn.RevokeKey(t.Context(), f.Admin, "anna", key.ID); err != nil {
 		t.Fatal(err)
 	}
 	refused(t, c, "ListSecrets", `{}`, "UnrecognizedClientException")
