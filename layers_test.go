@@ -68,7 +68,7 @@ var ground = []string{"internal/errs", "internal/name", "internal/caller", "inte
 var front = []string{"internal/errs", "internal/proof", "internal/name", "internal/caller", "internal/sensitive", "internal/core/...", "internal/front/httpx", "internal/front/sigv4"}
 
 // forTests are imported by tests and by each other only.
-var forTests = []string{"internal/kv/kvtest", "internal/seal/sealtest", "internal/core/coretest", "internal/front/aws/awstest"}
+var forTests = []string{"internal/kv/kvtest", "internal/seal/sealtest", "internal/core/coretest", "internal/front/aws/awstest", "internal/cli/clitest"}
 
 // never are arrows that a wide pattern above would let through.
 var never = [][2]string{

@@ -18,7 +18,7 @@ type connection struct {
 	cfg     *client.Config // of the flags and the environment
 	getenv  func(string) string
 	changed func(flag string) bool
-	kept    *files // once they were read
+	warned  map[string]bool
 }
 
 // files are what the project and the user configured.
@@ -70,16 +70,16 @@ func (c *connection) config() (client.Config, error) {
 	return cfg, nil
 }
 
-// read reads what the project and the user configured, once: warnings are not
-// repeated.
+// place is where the user's configuration is, whether or not there is one.
+func (c *connection) place() (settings.Store, error) { return settings.Locate(c.getenv, c.home()) }
+
+func (c *connection) home() string { return cmp.Or(c.getenv("HOME"), c.getenv("USERPROFILE")) }
+
+// read reads what the project and the user configured.
 func (c *connection) read() (*files, error) {
-	if c.kept != nil {
-		return c.kept, nil
-	}
-	home := cmp.Or(c.getenv("HOME"), c.getenv("USERPROFILE"))
 	f := &files{}
 	var err error
-	if f.store, err = settings.Locate(c.getenv, home); err == nil { // no place for a configuration: there is none
+	if f.store, err = c.place(); err == nil { // no place for a configuration: there is none
 		var warning string
 		if f.global, warning, err = f.store.Load(); err != nil {
 			return nil, err
@@ -88,19 +88,20 @@ func (c *connection) read() (*files, error) {
 		c.warn(warning)
 	}
 	var warnings []string
-	f.local, warnings, err = settings.FindLocal(".", home)
+	f.local, warnings, err = settings.FindLocal(".", c.home())
 	c.warn(warnings...)
 	if err != nil {
 		return nil, err
 	}
-	c.kept = f
 	return f, nil
 }
 
+// warn says each warning once, however often the files are read.
 func (c *connection) warn(warnings ...string) {
 	for _, w := range warnings {
-		if w != "" {
+		if w != "" && !c.warned[w] {
 			c.env.Streams.Notef("warning: %s", w)
+			c.warned[w] = true
 		}
 	}
 }

@@ -54,6 +54,12 @@ import (
 	keycreate "countersign/internal/cli/key/create"
 	keylist "countersign/internal/cli/key/list"
 	keyrevoke "countersign/internal/cli/key/revoke"
+	notifydead "countersign/internal/cli/notify/deadletters"
+	notifydelete "countersign/internal/cli/notify/delete"
+	notifylist "countersign/internal/cli/notify/list"
+	notifyput "countersign/internal/cli/notify/put"
+	notifyreplay "countersign/internal/cli/notify/replay"
+	notifytest "countersign/internal/cli/notify/test"
 	policyattach "countersign/internal/cli/policy/attach"
 	policydelete "countersign/internal/cli/policy/delete"
 	policydetach "countersign/internal/cli/policy/detach"
@@ -99,6 +105,8 @@ import (
 	"countersign/internal/cli/session/logout"
 	"countersign/internal/cli/session/password"
 	sessionrevoke "countersign/internal/cli/session/revoke"
+	"countersign/internal/cli/setup/configure"
+	"countersign/internal/cli/setup/wizard"
 	"countersign/internal/cli/streams"
 	totpconfirm "countersign/internal/cli/totp/confirm"
 	totpdisable "countersign/internal/cli/totp/disable"
@@ -189,12 +197,15 @@ login". "countersign dev" starts a server to try.
 		f.Lookup(name).DefValue = "" // what the environment holds does not belong into help
 	}
 	f.Lookup("allow-plaintext").DefValue = "false"
-	who := &connection{env: e, cfg: &cfg, getenv: getenv, changed: f.Changed}
+	who := &connection{env: e, cfg: &cfg, getenv: getenv, changed: f.Changed, warned: map[string]bool{}}
 	if e.Connect == nil {
 		e.Connect = who.connect
 	}
 	if e.Settings == nil {
 		e.Settings = who.settings
+	}
+	if e.Store == nil {
+		e.Store = who.place
 	}
 	if e.SignIn == nil {
 		e.SignIn = who.signIn
@@ -295,7 +306,11 @@ func addCommands(root *cobra.Command, e *env.Env) {
 	add(forReview,
 		env.Group("break-glass", "Emergencies, in which changes are applied without a review", "  countersign break-glass open -r \"payments are down\"",
 			glassopen.NewCmd(e, nil), glasslist.NewCmd(e, nil), glassreport.NewCmd(e, nil), glassclose.NewCmd(e, nil)),
-		proofverify.NewCmd(e, nil))
+		proofverify.NewCmd(e, nil),
+		env.Group("notify", "Targets, to which notices of changes go", "  countersign notify put team --type slack --url-file slack.url",
+			notifylist.NewCmd(e, nil), notifyput.NewCmd(e, nil), notifydelete.NewCmd(e, nil), notifytest.NewCmd(e, nil),
+			notifydead.NewCmd(e, nil), notifyreplay.NewCmd(e, nil)))
+	root.AddCommand(wizard.NewCmd(e, nil), configure.NewCmd(e, nil))
 	add(forAuditors,
 		env.Group("audit", "The audit log: every request, and what became of it", "  countersign audit query --since 1h --outcome denied",
 			audittail.NewCmd(e, nil), auditquery.NewCmd(e, nil), auditverify.NewCmd(e, nil)))

@@ -93,7 +93,7 @@ func q(pairs ...string) url.Values {
 func (c *Client) call(ctx context.Context, r request, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	res, err := c.send(ctx, r)
+	res, err := c.patiently(ctx, r)
 	if err != nil {
 		return err
 	}
@@ -114,34 +114,34 @@ func (c *Client) call(ctx context.Context, r request, out any) error {
 	return nil
 }
 
-// patience is how often a request is sent again that came too soon after others,
-// and how long is waited before, twice as long each time.
-const (
-	patience  = 4
-	firstWait = 250 * time.Millisecond
-)
+// codeRate is the code of a refusal because of too many calls a second: nothing
+// was done, and a moment later it would be.
+const codeRate = "rate"
 
-// send sends a request and returns its answer when that is a success. The
-// caller closes the body. A request that passed the rate of its principal is sent
-// again a little later: the server did nothing yet.
-func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
-	for n := 0; ; n++ {
-		res, err := c.sendNow(ctx, r)
+// patience is how long calls that came too fast are made again, in all.
+const patience = 10 * time.Second
+
+// patiently sends a request again that came too fast after others.
+func (c *Client) patiently(ctx context.Context, r request) (*http.Response, error) {
+	for waited, pause := time.Duration(0), 100*time.Millisecond; ; pause = min(2*pause, time.Second) {
+		res, err := c.send(ctx, r)
 		var e *Error
-		if n == patience || !errors.As(err, &e) || e.Kind != errs.Throttled || e.Code != "rate" {
+		if !errors.As(err, &e) || e.Code != codeRate || waited >= patience {
 			return res, err
 		}
 		select {
+		case <-time.After(pause):
+			waited += pause
 		case <-ctx.Done():
-			return nil, c.broken(ctx, ctx.Err())
-		case <-time.After(firstWait << n):
+			return nil, err
 		}
 	}
 }
 
-// sendNow sends a request once, and where the token of a session has expired,
+// send sends a request and returns its answer when that is a success. The
+// caller closes the body. Where the token of a session has expired, it is sent
 // again with another: the server did nothing yet.
-func (c *Client) sendNow(ctx context.Context, r request) (*http.Response, error) {
+func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 	if c.session == nil {
 		return c.sendAs(ctx, r, c.token)
 	}

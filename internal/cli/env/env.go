@@ -33,10 +33,12 @@ type Env struct {
 	// Settings are what is in force: of a command's flags, the environment, the
 	// project's file and the user's. The flags that all commands have are added.
 	Settings func(settings.Flags) (settings.Resolved, error)
-	Getenv   func(string) string // of the few commands that read a variable of their own
-	Server   ServerSide
-	Version  string
-	Now      func() time.Time // default time.Now
+	// Store is the place of the user's configuration.
+	Store   func() (settings.Store, error)
+	Getenv  func(string) string // of the few commands that read a variable of their own
+	Server  ServerSide
+	Version string
+	Now     func() time.Time // default time.Now
 }
 
 // SignIn is what signing in and out needs.

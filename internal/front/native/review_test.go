@@ -485,7 +485,7 @@ func TestIdempotency(t *testing.T) {
 		}
 	}
 	for _, r := range authenticated() {
-		path, body := sample(t, r, things{secret: "app/prod", user: "bob", group: "g", policy: "p", key: "k", change: "ZZZZZZZZZZ", project: "shop", decision: "d", version: "v"})
+		path, body := sample(t, r, things{secret: "app/prod", user: "bob", group: "g", policy: "p", key: "k", change: "ZZZZZZZZZZ", project: "shop", target: "hook", decision: "d", version: "v"})
 		w := o.with(o.alice, r.method, path, body, "Idempotency-Key", "k")
 		if refused := w.Code == 400 && failed(t, w).Code == codeHeader; refused == r.once {
 			t.Errorf("%s %s: takes an Idempotency-Key: %v, answers %d %s", r.method, r.path, r.once, w.Code, w.Body)

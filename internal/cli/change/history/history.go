@@ -17,6 +17,7 @@ import (
 	"countersign/internal/cli/table"
 	"countersign/internal/cli/when"
 	"countersign/internal/client"
+	"countersign/internal/errs"
 )
 
 // Options of the command.
@@ -115,14 +116,14 @@ func Run(ctx context.Context, o *Options) error {
 
 func (o *Options) list(ctx context.Context, c *client.Client) (items []client.Change, more bool, err error) {
 	if o.All && o.Project == "" {
-		return o.changes(ctx, c, "")
+		return o.changes(ctx, c, which.Place{})
 	}
 	places, err := o.places(ctx, c)
 	if err != nil {
 		return nil, false, err
 	}
 	for _, p := range places {
-		some, rest, err := o.changes(ctx, c, p.Secret)
+		some, rest, err := o.changes(ctx, c, p)
 		if err != nil {
 			return nil, false, err
 		}
@@ -144,12 +145,19 @@ func (o *Options) places(ctx context.Context, c *client.Client) ([]which.Place, 
 }
 
 // changes lists those of one secret, or all. Those of one secret take only the
-// permission to read it, unless something is selected.
-func (o *Options) changes(ctx context.Context, c *client.Client, name string) ([]client.Change, bool, error) {
-	return env.All(o.Limit, func(limit int, page string) (client.Page[client.Change], error) {
-		if name != "" && len(o.Status) == 0 && o.Author == "" && o.Since.IsZero() {
+// permission to read it, unless something is selected. A secret that was only
+// proposed does not exist yet.
+func (o *Options) changes(ctx context.Context, c *client.Client, p which.Place) ([]client.Change, bool, error) {
+	name := p.Secret
+	if name != "" && len(o.Status) == 0 && o.Author == "" && o.Since.IsZero() {
+		items, more, err := env.All(o.Limit, func(limit int, page string) (client.Page[client.Change], error) {
 			return c.SecretChanges(ctx, name, limit, page)
+		})
+		if !client.Is(err, errs.NotFound) || p.Project == "" {
+			return items, more, err
 		}
+	}
+	return env.All(o.Limit, func(limit int, page string) (client.Page[client.Change], error) {
 		return c.ListChanges(ctx, client.ChangeList{Name: name, Statuses: o.Status, Author: o.Author, Since: o.Since, Limit: limit, Page: page})
 	})
 }

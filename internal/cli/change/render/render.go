@@ -155,10 +155,7 @@ func (p Printer) values(r reading.Reviewed, all bool, counts map[string]int) (li
 	}
 	for _, v := range r.Values {
 		counts[v.Change]++
-		key := "value"
-		if v.Key != "" {
-			key = spellKey(v.Key)
-		}
+		key := spellKey(v.Key)
 		switch v.Change {
 		case "added":
 			lines = append(lines, p.Streams.Added("+ "+key+"="+spell(v.New))+notes[v.Key])
@@ -178,10 +175,7 @@ func (p Printer) values(r reading.Reviewed, all bool, counts map[string]int) (li
 func (p Printer) facts(r client.Review, all bool, counts map[string]int) (lines []string) {
 	for _, d := range r.Diff {
 		counts[d.Change]++
-		key := "value"
-		if d.Key != "" {
-			key = spellKey(d.Key)
-		}
+		key := spellKey(d.Key)
 		switch d.Change {
 		case "added":
 			lines = append(lines, p.Streams.Added("+ "+key)+": "+fact(d.New)+aside(d.Notes))
@@ -221,11 +215,7 @@ func (p Printer) Keys(r client.Review) {
 	w := p.writer()
 	for _, d := range r.Diff {
 		if sign := map[string]string{"added": "+", "removed": "-", "changed": "~"}[d.Change]; sign != "" {
-			key := spellKey(d.Key)
-			if d.Key == "" {
-				key = "value"
-			}
-			fmt.Fprintf(w, "  %s %s\n", sign, key)
+			fmt.Fprintf(w, "  %s %s\n", sign, spellKey(d.Key))
 		}
 	}
 	for _, line := range r.Lines {

@@ -32,8 +32,12 @@ func spellText(t string) string {
 // arrow stands between what a value was and what it becomes.
 const arrow = " → "
 
-// spellKey shows a key, which must not be taken for a key with a value.
+// spellKey shows a key, which must not be taken for a key with a value. No key
+// is the whole of a value that has none.
 func spellKey(k string) string {
+	if k == "" {
+		return "(the whole value)"
+	}
 	if strings.ContainsAny(k, "=: ") {
 		return strconv.Quote(k)
 	}
