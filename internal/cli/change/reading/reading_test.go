@@ -146,7 +146,9 @@ func TestEndedChange(t *testing.T) {
 }
 
 func TestCompareBytes(t *testing.T) {
-	side := func(b string, binary bool) *reading.Side { return &reading.Side{Data: sensitive.FromString(b), Binary: binary} }
+	side := func(b string, binary bool) *reading.Side {
+		return &reading.Side{Data: sensitive.FromString(b), Binary: binary}
+	}
 	got := reading.Reviewed{Values: reading.Compare(side(`{"a":1}`, false), side("\xff", true))}
 	if len(got.Values) != 1 || got.Values[0].Change != "changed" || got.Values[0].Key != "" {
 		t.Errorf("got %v", spelled(got))
