@@ -54,6 +54,12 @@ import (
 	keycreate "countersign/internal/cli/key/create"
 	keylist "countersign/internal/cli/key/list"
 	keyrevoke "countersign/internal/cli/key/revoke"
+	notifydead "countersign/internal/cli/notify/deadletters"
+	notifydelete "countersign/internal/cli/notify/delete"
+	notifylist "countersign/internal/cli/notify/list"
+	notifyput "countersign/internal/cli/notify/put"
+	notifyreplay "countersign/internal/cli/notify/replay"
+	notifytest "countersign/internal/cli/notify/test"
 	policyattach "countersign/internal/cli/policy/attach"
 	policydelete "countersign/internal/cli/policy/delete"
 	policydetach "countersign/internal/cli/policy/detach"
@@ -111,6 +117,9 @@ import (
 	userinvite "countersign/internal/cli/user/invite"
 	userlink "countersign/internal/cli/user/link"
 	userlist "countersign/internal/cli/user/list"
+	sshkeyadd "countersign/internal/cli/user/sshkey/add"
+	sshkeylist "countersign/internal/cli/user/sshkey/list"
+	sshkeyremove "countersign/internal/cli/user/sshkey/remove"
 	userunlink "countersign/internal/cli/user/unlink"
 	userupdate "countersign/internal/cli/user/update"
 	"countersign/internal/cli/variables/diff"
@@ -278,7 +287,9 @@ func addCommands(root *cobra.Command, e *env.Env) {
 			policyattach.NewCmd(e, nil), policydetach.NewCmd(e, nil), policytest.NewCmd(e, nil), policyexplain.NewCmd(e, nil)),
 		env.Group("user", "Users and machines", "  countersign user create deploy --machine",
 			usercreate.NewCmd(e, nil), userlist.NewCmd(e, nil), userget.NewCmd(e, nil), userupdate.NewCmd(e, nil), userdelete.NewCmd(e, nil),
-			userinvite.NewCmd(e, nil), userlink.NewCmd(e, nil), userunlink.NewCmd(e, nil)),
+			userinvite.NewCmd(e, nil), userlink.NewCmd(e, nil), userunlink.NewCmd(e, nil),
+			env.Group("ssh-key", "SSH public keys, which prove signed approvals", "  countersign user ssh-key add alice --file ~/.ssh/id_ed25519.pub",
+				sshkeyadd.NewCmd(e, nil), sshkeylist.NewCmd(e, nil), sshkeyremove.NewCmd(e, nil))),
 		env.Group("group", "Groups of users", "  countersign group add developers alice",
 			groupcreate.NewCmd(e, nil), grouplist.NewCmd(e, nil), groupget.NewCmd(e, nil), groupadd.NewCmd(e, nil),
 			groupremove.NewCmd(e, nil), groupdelete.NewCmd(e, nil)),
@@ -295,7 +306,10 @@ func addCommands(root *cobra.Command, e *env.Env) {
 	add(forReview,
 		env.Group("break-glass", "Emergencies, in which changes are applied without a review", "  countersign break-glass open -r \"payments are down\"",
 			glassopen.NewCmd(e, nil), glasslist.NewCmd(e, nil), glassreport.NewCmd(e, nil), glassclose.NewCmd(e, nil)),
-		proofverify.NewCmd(e, nil))
+		proofverify.NewCmd(e, nil),
+		env.Group("notify", "Targets, to which notices of changes go", "  countersign notify put team --type slack --url-file slack.url",
+			notifylist.NewCmd(e, nil), notifyput.NewCmd(e, nil), notifydelete.NewCmd(e, nil), notifytest.NewCmd(e, nil),
+			notifydead.NewCmd(e, nil), notifyreplay.NewCmd(e, nil)))
 	root.AddCommand(wizard.NewCmd(e, nil), configure.NewCmd(e, nil))
 	add(forAuditors,
 		env.Group("audit", "The audit log: every request, and what became of it", "  countersign audit query --since 1h --outcome denied",

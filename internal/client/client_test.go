@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -390,4 +391,40 @@ func TestBackupThatBreaksIsAnError(t *testing.T) {
 	if _, err := c.Backup(t.Context(), []string{"age1x"}, &b); !client.Is(err, errs.Unavailable) {
 		t.Errorf("a backup that broke off: %v, want unavailable", err)
 	}
+}
+
+// TestRate: what came too soon is sent again, body and all; other refusals for
+// haste are not.
+func TestRate(t *testing.T) {
+	for code, want := range map[string]int{"rate": 3, "backoff": 1} {
+		synctest.Test(t, func(t *testing.T) {
+			calls := 0
+			c, err := client.New(client.Config{Token: sensitive.FromString("t"), Transport: roundTrip(func(r *http.Request) (*http.Response, error) {
+				calls++
+				body, _ := io.ReadAll(r.Body)
+				if !strings.Contains(string(body), "hello") {
+					t.Errorf("call %d has the body %q", calls, body)
+				}
+				if calls < 3 {
+					return answer(429, `{"error":{"kind":"throttled","code":"`+code+`","message":"slow down"}}`), nil
+				}
+				return answer(200, `{}`), nil
+			})})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = c.AddComment(t.Context(), "01ABC", "hello")
+			if calls != want || (err == nil) != (want == 3) {
+				t.Errorf("%s: %d calls, %v", code, calls, err)
+			}
+		})
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func answer(status int, body string) *http.Response {
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
 }

@@ -22,6 +22,7 @@ import (
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/notify"
 	"countersign/internal/core/project"
 	"countersign/internal/core/record"
 	"countersign/internal/core/secret"
@@ -54,6 +55,7 @@ type core struct {
 	secrets  *secret.Service
 	signin   *signin.Service
 	projects *project.Service
+	notify   *notify.Service // of a server, not of what works on a stopped one
 
 	life context.Context // of the background work
 	stop context.CancelFunc

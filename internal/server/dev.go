@@ -28,6 +28,7 @@ const devAccount = "000000000000"
 type DevOptions struct {
 	Dir     string    // keeps everything; made when absent
 	Listen  string    // default 127.0.0.1:8200
+	Demo    bool      // prepare a project, a rule and people to try reviews with
 	Stdout  io.Writer // gets one line when requests are answered
 	Stderr  io.Writer // gets what to do next, and the log
 	Version string
@@ -57,8 +58,16 @@ func Dev(ctx context.Context, o DevOptions) error {
 	if err != nil {
 		return errors.Join(err, s.shutdown())
 	}
+	if o.Demo {
+		if err := s.demo(ctx, o.Dir); err != nil {
+			return errors.Join(err, s.shutdown())
+		}
+	}
 	return s.Serve(ctx, func() {
 		fmt.Fprintf(o.Stderr, nextSteps, s.URL(), id, env, env, os.Args[0])
+		if o.Demo {
+			fmt.Fprintf(o.Stderr, walkthrough, o.Dir, os.Args[0])
+		}
 		fmt.Fprintf(o.Stdout, "countersign is ready on %s: paste  . %s\n", s.URL(), env)
 	})
 }
@@ -118,6 +127,11 @@ func (s *Server) writeEnv(ctx context.Context, path string, key devKey) (id stri
 		}
 		key = devKey{made.ID, string(made.Secret.Reveal())}
 	}
+	return key.id, s.putEnv(path, key)
+}
+
+// putEnv writes an env file with a key.
+func (s *Server) putEnv(path string, key devKey) error {
 	region := s.core.cfg.Regions[0]
 	var out bytes.Buffer
 	for _, v := range [][2]string{
@@ -127,7 +141,7 @@ func (s *Server) writeEnv(ctx context.Context, path string, key devKey) (id stri
 	} {
 		fmt.Fprintf(&out, "export %s='%s'\n", v[0], v[1])
 	}
-	return key.id, writePrivate(path, out.Bytes())
+	return writePrivate(path, out.Bytes())
 }
 
 // readEnv finds the key in an env file; the zero key when there is none.

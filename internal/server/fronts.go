@@ -19,6 +19,10 @@ import (
 // fronts builds the configured protocols, one after the other.
 func (s *Server) fronts(o Options) (err error) {
 	c, cfg := s.core, s.core.cfg
+	if c.notify, err = c.notices(s.metrics.notices); err != nil {
+		return err
+	}
+	c.spawn(c.notify.Run)
 	proxies := httpx.Proxies(config.Prefixes(cfg.TrustedProxies))
 	if slices.Contains(cfg.Fronts, config.FrontAWS) {
 		s.aws, err = secretsmanager.New(secretsmanager.Config{Secrets: c.secrets, Authn: c.authn, Gate: c.gate,
@@ -28,7 +32,7 @@ func (s *Server) fronts(o Options) (err error) {
 		}
 	}
 	if slices.Contains(cfg.Fronts, config.FrontNative) {
-		s.native, err = native.New(native.Config{Secrets: c.secrets, Projects: c.projects, Changes: c.changes, Authn: c.authn, Inspect: s.inspect(), Operate: s.operate(o),
+		s.native, err = native.New(native.Config{Secrets: c.secrets, Projects: c.projects, Notify: c.notify, Changes: c.changes, Authn: c.authn, Inspect: s.inspect(), Operate: s.operate(o),
 			Rate: native.Rate(cfg.Reviews), Gate: c.gate, SignIn: c.signin, Proxies: proxies, Observe: s.metrics, Region: cfg.Regions[0], Regions: cfg.Regions, Logger: s.logger, Draining: s.draining})
 	}
 	return err

@@ -23,6 +23,7 @@ type metrics struct {
 	commit   prometheus.Histogram
 	views    atomic.Uint64
 	core     atomic.Pointer[core]
+	notices  noticeMetrics
 	handles  sync.Map // answered -> counters; as many as the tables have rows
 }
 
@@ -56,6 +57,7 @@ func (m *metrics) gauges() {
 			return 0
 		}))
 	}
+	m.forNotices(gauge)
 	stat := func(name, help string, f func(s audit.Stats) float64) {
 		gauge(name, help, func(c *core) float64 { return f(c.log.Stats()) })
 	}

@@ -84,7 +84,7 @@ func Fsck(ctx context.Context, cfg config.Config) (FsckReport, error) {
 		out.Problems = append(out.Problems, "the keyring does not open, so no record was read: "+err.Error())
 		return out, nil
 	}
-	rep, err := fsck.Run(ctx, path, fsck.Config{Cipher: ring, Rules: rules(), Refers: []fsck.Refer{secret.Refer(ring), project.Refer, notify.Refer}})
+	rep, err := fsck.Run(ctx, path, fsck.Config{Cipher: ring, Rules: rules(), Refers: []fsck.Refer{secret.Refer(ring), change.Refer, project.Refer, notify.Refer}})
 	if err != nil {
 		return FsckReport{}, err
 	}

@@ -48,10 +48,12 @@ func TestScripts(t *testing.T) {
 			e.Setenv("TZ", "UTC")
 			e.Setenv("CANARY", "canary-c4a7d1e2-value")
 			e.Values[serverKey{}] = &server{}
+			e.Values[receiverKey{}] = &receiver{}
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve": serve, "halt": halt, "crash": crash, "exits": exits, "capture": capture, "absent": absent, "flip": flip, "authenticator": authenticator,
+			"receive": receive, "webhook": webhook,
 		},
 	})
 }

@@ -91,6 +91,7 @@ func TestGo(t *testing.T) {
 			{"deletion", deletion},
 			{"forced-deletion", forcedDeletion},
 			{"create-token", createToken},
+			{"protected", protected},
 			{"put-token", putToken},
 			{"update-token", updateToken},
 			{"current-and-previous", currentAndPrevious},

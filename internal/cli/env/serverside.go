@@ -45,6 +45,7 @@ type InitResult struct {
 
 // DevOptions describe a server for development.
 type DevOptions struct {
+	Demo   bool      // prepare a project, a rule and people to try reviews with
 	Dir    string    // folder for everything
 	Listen string    // host:port; empty for the usual one
 	Out    io.Writer // one line when it is ready to serve

@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"countersign/internal/client"
 	"countersign/internal/errs"
@@ -115,6 +116,10 @@ func ofKind(k errs.Kind) Code {
 	return Failed
 }
 
+// wrongAnswers are codes of logins that failed: there, hints on credentials would
+// lead astray.
+var wrongAnswers = []string{"bad-credentials", "totp-required", "bad-invitation", "bad-identity"}
+
 // Message is the one line for stderr: what was wrong, and where it helps, what
 // to do about it. It is empty when nothing more is to be said.
 func Message(ctx context.Context, err error) string {
@@ -132,7 +137,7 @@ func Message(ctx context.Context, err error) string {
 	msg := err.Error()
 	switch e.Kind {
 	case errs.Unauthenticated:
-		if e.Code == "" || e.Code == "no-credentials" || e.Code == "bad-session" {
+		if !slices.Contains(wrongAnswers, e.Code) {
 			msg += fmt.Sprintf("; run \"countersign login\", set %s, or give --token-file", client.EnvToken)
 		}
 	case errs.Denied:

@@ -35,7 +35,7 @@ type Filter struct {
 	Outcome   Outcome
 	Decision  string // id; its time narrows the search
 	Change    string
-	Key       string // id of the access key used
+	Key       string // id of the access key or session used
 	Front     string
 	RequestID string
 	ID        string // its time narrows the search

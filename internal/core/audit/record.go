@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"cmp"
 	"time"
 
 	"countersign/internal/caller"
@@ -50,7 +51,7 @@ type Record struct {
 type Principal struct {
 	Kind  string // user, machine, system; empty when nobody was authenticated
 	Name  string
-	KeyID string
+	KeyID string // of the access key, or of the session
 	Proof string
 	// Account is set when the principal is not of the record's account.
 	Account string
@@ -75,7 +76,7 @@ func FromCaller(who caller.Caller, operation string) Record {
 		Time:      who.Time,
 		RequestID: who.RequestID,
 		Account:   who.Account,
-		Principal: Principal{Kind: string(who.Kind), Name: who.Name, KeyID: who.KeyID, Proof: string(who.Proof)},
+		Principal: Principal{Kind: string(who.Kind), Name: who.Name, KeyID: cmp.Or(who.KeyID, who.Session), Proof: string(who.Proof)},
 		Front:     who.Front,
 		Operation: operation,
 		Region:    who.Region,

@@ -1,5 +1,6 @@
 // Package authn knows who may call and what they may do: users, machines,
 // groups, access keys, stored policies and where they are attached, accounts.
+// It also knows the SSH public keys by which users' approvals are proved.
 //
 // A principal is a user or a machine; both share one namespace within their
 // account. It may say which person is behind it, over all of whose identities a
@@ -49,7 +50,8 @@ const (
 // Limits on what one principal or group can hold.
 const (
 	MaxKeys     = 20
-	MaxGroups   = 32 // with MaxKeys, what one transaction can delete with a principal
+	MaxGroups   = 20 // with MaxKeys, what one transaction can delete with a principal, after a review too
+	MaxSSHKeys  = 10
 	MaxPolicies = 20
 	MaxPolicy   = 20480 // bytes of one policy
 )

@@ -123,6 +123,10 @@ func blank(op policy.Op) action {
 		return &attachment{group: true, detach: true}
 	case policy.RevokeKey:
 		return &revokeKey{}
+	case policy.UploadSSHKey:
+		return &addSSHKey{}
+	case policy.DeleteSSHKey:
+		return &removeSSHKey{}
 	}
 	return nil
 }

@@ -18,7 +18,12 @@ import (
 	"countersign/internal/kv/memkv"
 )
 
-const testAccount = "111111111111"
+const (
+	testAccount = "111111111111"
+	sshOne      = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIHySgB33t8lM2v4Bi1Cqs8H3TgRYL8LFkavdL6zcFckH"
+	sshTwo      = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBG0VIo7zyjAb9f3fPBYRgNWBTQYyC/fFZaC+TB537PXCRdxYy7bye5koW+WxxcGvRuj7RYfcA23xBL8NGEBT4dQ="
+	sshTwoPrint = "SHA256:nsnDVEi5bdmQ3vwWPKs6ORP/aWEwD5n/+iFswk9y5CM"
+)
 
 // plain is a Vault without secrets.
 type plain struct{}
@@ -59,6 +64,9 @@ func edits() []made {
 		{policy.DetachPolicy, "bob", &attachment{Policy: adminPolicy, detach: true}},
 		{policy.AttachGroupPolicy, "team", &attachment{Policy: "loose", group: true}},
 		{policy.DetachGroupPolicy, "team", &attachment{Policy: adminPolicy, group: true, detach: true}},
+		{policy.UploadSSHKey, "off", &addSSHKey{Line: sshOne, Label: "laptop"}},
+		{policy.UploadSSHKey, "bob", &addSSHKey{Line: sshOne}},
+		{policy.DeleteSSHKey, "bob", &removeSSHKey{Fingerprint: sshTwoPrint}},
 		{policy.RevokeKey, "bob", &revokeKey{ID: "AKIAAAAAAAAAAAAAAAAA"}},
 	}
 }
@@ -76,6 +84,7 @@ func furnished(t testing.TB) (*Service, kv.DB) {
 			string(principalKey(testAccount, "off")): principal{Kind: caller.Machine, Disabled: true, Created: 1, Person: "bob@example.com"},
 			string(groupKey(testAccount, "team")):    group{Policies: []string{adminPolicy}, Created: 1},
 			string(groupKey(testAccount, "empty")):   group{Created: 1},
+			string(sshKeysKey(testAccount, "bob")):   sshKeys{[]sshKey{{Line: sshTwo, Created: 1}}},
 			string(policyKey(testAccount, "loose")):  storedPolicy{Text: `{"Statement":[]}`, Created: 1, Changed: 1},
 		} {
 			if err := record.Put(tx, kv.Key(k), v); err != nil {

@@ -17,6 +17,7 @@ func Rules() []fsck.Rule {
 		{Kind: "key-used", Shape: "sss", Decode: record.Check[int64]},
 		{Kind: "key-place", Shape: "sss", Decode: record.Check[keyPlace]},
 		{Kind: "iam-generation", Shape: "ss", Decode: record.Check[uint64]},
+		{Kind: "ssh-keys", Shape: "sss", Decode: record.Check[sshKeys]},
 		{Kind: "account", Shape: "sss", Decode: record.Check[account]},
 	}
 }

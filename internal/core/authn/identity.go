@@ -10,7 +10,7 @@ import (
 
 // Identity is a principal as another way of proving it needs to know it.
 type Identity struct {
-	// Caller holds account, kind, name, groups, tags and generation.
+	// Caller holds account, kind, name, groups, person, tags and generation.
 	Caller caller.Caller
 	// Created tells a principal from a later one of the same name: what
 	// belonged to the first is not the second's.
@@ -29,8 +29,9 @@ func FindIdentity(r kv.Reader, acct, n string) (id Identity, ok bool, err error)
 	if err != nil {
 		return Identity{}, false, err
 	}
-	return Identity{Created: p.Created, Disabled: p.Disabled, Caller: caller.Caller{Account: acct, Kind: p.Kind, Name: n,
-		Groups: p.Groups, Tags: p.Tags, Generation: g}}, true, nil
+	who := p.caller(acct, n)
+	who.Generation = g
+	return Identity{Created: p.Created, Disabled: p.Disabled, Caller: who}, true, nil
 }
 
 // AccountExists reports whether there is an account of that number.

@@ -32,5 +32,12 @@ func (s *Service) Members(r kv.Reader, acct, g string) (names []string, err erro
 	return names, nil
 }
 
-// SSHKeys are the public keys registered for a user.
-func (s *Service) SSHKeys(r kv.Reader, acct, n string) ([]string, error) { return nil, nil }
+// SSHKeys are the public keys registered for a user, as "type base64". It asks
+// nobody.
+func (s *Service) SSHKeys(r kv.Reader, acct, n string) (lines []string, err error) {
+	have, _, err := record.Get[sshKeys](r, sshKeysKey(acct, n))
+	for _, k := range have.Keys {
+		lines = append(lines, k.Line)
+	}
+	return lines, err
+}

@@ -299,6 +299,9 @@ func (d *deleteUser) apply(s *Service, tx *change.Tx, t change.Target) error {
 			return err
 		}
 	}
+	if err := tx.Delete(sshKeysKey(t.Account, t.Name)); err != nil {
+		return err
+	}
 	return tx.Delete(principalKey(t.Account, t.Name))
 }
 

@@ -31,12 +31,18 @@ func reviewed(t *testing.T) (f *fixture, bob caller.Caller) {
 	for _, n := range []string{"bob", "carol"} {
 		f.must(only(f.Authn.AddToGroup(f.ctx, f.Admin, "approvers", n)))
 	}
+	f.protectPeople()
+	return f, bob
+}
+
+// protectPeople has an approver look at every change of identities.
+func (f *fixture) protectPeople() {
+	f.t.Helper()
 	res, err := f.Changes.PutRules(f.ctx, f.Admin, change.RuleChange{Set: &protect.Rule{Name: "people",
 		Match: []string{"group:*", "policy:*", "user:*"}, Approvals: []protect.Approval{{Count: 1, Groups: []string{"approvers"}}}}}, "", change.Options{})
 	if err != nil || res.Status != change.Applied {
-		t.Fatalf("rule: %+v, %v", res, err)
+		f.t.Fatalf("rule: %+v, %v", res, err)
 	}
-	return f, bob
 }
 
 // decide has somebody approve what waits.
@@ -61,7 +67,9 @@ func (f *fixture) state() string {
 	policies, err := f.Authn.ListPolicies(f.ctx, f.Admin, "", 0)
 	f.must(err)
 	for _, u := range users {
-		all = append(all, u)
+		keys, err := f.Authn.ListSSHKeys(f.ctx, f.Admin, u.Name)
+		f.must(err)
+		all = append(all, u, keys)
 	}
 	for _, g := range groups {
 		g, err := f.Authn.GetGroup(f.ctx, f.Admin, g.Name)
@@ -130,6 +138,10 @@ func heldWrites(f *fixture) map[string]struct {
 		}},
 		"AttachGroupPolicy": {"attach policy loose to group approvers", func() (change.Result, error) {
 			return f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: "loose", Group: "approvers"})
+		}},
+		"UploadSSHKey": {"register SSH key SHA256:yPX2qxIjOSkJZcdtmxSBF9yUXEXhcBGZkp2jYEsSUco of bob: laptop", func() (change.Result, error) {
+			k, err := f.Authn.AddSSHKey(f.ctx, f.Admin, "bob", sshPublic, "laptop")
+			return change.Result{ID: k.Change, Status: k.Status}, err
 		}},
 		"DetachPolicy": {"detach policy carol-policy from user carol", func() (change.Result, error) {
 			return f.Authn.Detach(f.ctx, f.Admin, authn.Attachment{Policy: "carol-policy", User: "carol"})

@@ -106,6 +106,9 @@ type Options struct {
 	NotBefore time.Time
 	// Key makes a repeated request of the same caller the same change, for a day.
 	Key string
+	// Same, when set, is what makes two requests with one Key the same, in place
+	// of the edit: where one request of a front becomes one edit or another.
+	Same []byte
 }
 
 // Result tells what became of a write.
@@ -291,7 +294,6 @@ type submission struct {
 	now    time.Time
 	id     string
 	nonce  []byte
-	rec    *Record
 	target Target
 }
 

@@ -291,6 +291,10 @@ func (w *submission) remember(tx *Tx) error {
 // only.
 func (w *submission) print() ([]byte, error) {
 	h := sha256.New()
+	if w.Same != nil {
+		writePart(h, w.Same)
+		return h.Sum(nil), nil
+	}
 	for _, s := range []string{w.Edit.Operation().String(), w.target.Noun, w.target.Region, w.target.Name, w.Reason} {
 		writePart(h, []byte(s))
 	}

@@ -3,7 +3,9 @@ package change
 import (
 	"fmt"
 	"slices"
+	"strings"
 
+	"countersign/internal/caller"
 	"countersign/internal/core/notice"
 	"countersign/internal/core/protect"
 )
@@ -44,7 +46,10 @@ func (tx *Tx) notify(kind notice.Kind, t Target, rec *Record, text string) error
 // waits, and when it was made without them, and otherwise the author.
 func audience(tx *Tx, account string, rec *Record) ([]string, error) {
 	if rec.Status != Pending && rec.BreakGlass == "" {
-		return []string{rec.Author}, nil
+		if n, ok := strings.CutPrefix(rec.Author, caller.UserARN(account, "")); ok {
+			return []string{n}, nil
+		}
+		return nil, nil // of another account, or the server itself
 	}
 	list, err := loadRules(tx, account)
 	if err != nil {

@@ -100,7 +100,7 @@ func TestNotices(t *testing.T) {
 	if len(got) != 2 || got[0].Kind != notice.ChangeApplied || got[0].Change != w.Change || got[1].Kind != notice.ChangeConflicted || got[1].Change != other.Change {
 		t.Errorf("applied: %+v", got)
 	}
-	if diff := cmp.Diff([]string{o.alice.ARN()}, got[0].Audience); diff != "" {
+	if diff := cmp.Diff([]string{"alice"}, got[0].Audience); diff != "" {
 		t.Error(diff)
 	}
 	_, err = o.Changes.Vote(ctx, o.bob, change.VoteRequest{ID: other.Change, Comment: "no"})

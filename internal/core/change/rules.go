@@ -193,7 +193,7 @@ func (s *Service) Rules(ctx context.Context, who caller.Caller) (RuleSet, error)
 	var out RuleSet
 	err := s.aboutRules(ctx, who, func(a *gate.Access) error {
 		list, err := loadRules(a, who.Account)
-		out = RuleSet{list.Rules, list.Revision}
+		out = RuleSet(list)
 		return err
 	})
 	return out, err

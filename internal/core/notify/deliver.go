@@ -150,11 +150,10 @@ func (s *Service) attempt(ctx context.Context, t *target, d *delivery) result {
 		}
 		ctx, cancel := context.WithTimeout(ctx, mailTimeout)
 		defer cancel()
-		to := t.recipients(&d.Notice)
-		if len(to) == 0 {
+		if len(d.To) == 0 {
 			return result{why: "it has no recipient", final: true}
 		}
-		return result{why: text(s.Mailer.Send(ctx, s.message(d, to)))}
+		return result{why: text(s.Mailer.Send(ctx, s.message(d)))}
 	}
 	ctx, cancel := context.WithTimeout(ctx, postTimeout)
 	defer cancel()

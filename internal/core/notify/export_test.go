@@ -31,7 +31,7 @@ func (s *Service) FanOut(ctx context.Context) error { return s.fanOutAll(ctx) }
 
 // Format is a notice in the format of a type.
 func (s *Service) Format(t Type, n notice.Notice) ([]byte, Mail) {
-	d := &delivery{ID: "D", Notice: n}
+	d := &delivery{ID: "D", Notice: n, To: []string{"a@example.com"}}
 	var v any
 	switch t {
 	case Slack:
@@ -45,7 +45,7 @@ func (s *Service) Format(t Type, n notice.Notice) ([]byte, Mail) {
 	if err != nil {
 		panic(err)
 	}
-	return b, s.message(d, []string{"a@example.com"})
+	return b, s.message(d)
 }
 
 // Line and Prose clean text.

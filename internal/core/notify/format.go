@@ -67,7 +67,9 @@ type webhook struct {
 	Name      string            `json:"name,omitempty"`
 	Operation string            `json:"operation,omitempty"`
 	Actor     string            `json:"actor,omitempty"`
+	Author    string            `json:"author,omitempty"`
 	Reason    string            `json:"reason,omitempty"`
+	Text      string            `json:"text,omitempty"`
 	Status    string            `json:"status,omitempty"`
 	Keys      []string          `json:"keys,omitempty"`
 	KeysLeft  int               `json:"keys_left_out,omitempty"`
@@ -79,7 +81,7 @@ type webhook struct {
 func (s *Service) webhook(d *delivery) webhook {
 	n := &d.Notice
 	return webhook{Version: 1, Delivery: d.ID, Notice: n.ID, Time: n.When(), Kind: n.Kind, Account: n.Account, Title: title(n),
-		Change: n.Change, Noun: n.Noun, Region: n.Region, Name: n.Name, Operation: n.Operation, Actor: n.Actor, Reason: n.Reason,
+		Change: n.Change, Noun: n.Noun, Region: n.Region, Name: n.Name, Operation: n.Operation, Actor: n.Actor, Author: n.Author, Reason: n.Reason, Text: n.Text,
 		Status: n.Status, Keys: n.Keys, KeysLeft: n.KeysLeft, Facts: n.Facts, Audience: n.Audience, Link: s.link(n)}
 }
 
@@ -106,8 +108,8 @@ func (s *Service) slack(n *notice.Notice) object {
 		lines = append(lines, f.name+": "+f.value)
 	}
 	blocks = append(blocks, object{"type": "section", "text": plain(strings.Join(lines, "\n"), slackText)})
-	if n.Reason != "" {
-		blocks = append(blocks, object{"type": "section", "text": plain(prose(n.Reason, slackText), slackText)})
+	for _, said := range words(n) {
+		blocks = append(blocks, object{"type": "section", "text": plain(said, slackText)})
 	}
 	if link := s.link(n); link != "" {
 		blocks = append(blocks, object{"type": "section", "text": object{"type": "mrkdwn", "text": "<" + escape(link, slackText) + "|Open in Countersign>"}})
@@ -142,8 +144,8 @@ func (s *Service) teams(n *notice.Notice) object {
 	for _, f := range facts(n) {
 		body = append(body, block(run(f.name+": ", object{"isSubtle": true}), run(f.value, nil)))
 	}
-	if n.Reason != "" {
-		body = append(body, block(run(prose(n.Reason, notice.MaxText), nil)))
+	for _, said := range words(n) {
+		body = append(body, block(run(said, nil)))
 	}
 	card := object{"$schema": "http://adaptivecards.io/schemas/adaptive-card.json", "type": "AdaptiveCard", "version": "1.4", "body": body}
 	if link := s.link(n); link != "" {
@@ -162,18 +164,18 @@ type Mail struct {
 }
 
 // message is a delivery as mail.
-func (s *Service) message(d *delivery, to []string) Mail {
+func (s *Service) message(d *delivery) Mail {
 	n := &d.Notice
 	var b strings.Builder
 	b.WriteString(title(n) + "\n\n")
 	for _, f := range facts(n) {
 		b.WriteString(f.name + ": " + f.value + "\n")
 	}
-	if n.Reason != "" {
-		b.WriteString("\n" + prose(n.Reason, notice.MaxText) + "\n")
+	for _, said := range words(n) {
+		b.WriteString("\n" + said + "\n")
 	}
 	if link := s.link(n); link != "" {
 		b.WriteString("\n" + link + "\n")
 	}
-	return Mail{ID: d.ID, To: to, Subject: "[countersign] " + title(n), Text: b.String(), Time: n.When()}
+	return Mail{ID: d.ID, To: d.To, Subject: "[countersign] " + title(n), Text: b.String(), Time: n.When()}
 }

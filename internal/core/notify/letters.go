@@ -2,6 +2,7 @@ package notify
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"time"
 
@@ -37,9 +38,23 @@ func (l *letter) show() Letter {
 		Time: n.When(), Died: when(l.Died), Attempts: l.Delivery.Attempts, Why: l.Delivery.Why}
 }
 
-// after is where a page of dead letters ends: the newest come first.
-func letterMark(l *letter) string {
-	return string(kv.Key{}.Num(uint64(l.Died))) + l.Delivery.ID
+// mark is where a page of dead letters ends: the newest come first.
+func (l *letter) mark() string { return strconv.FormatInt(l.Died, 10) + " " + l.Delivery.ID }
+
+// before is the range of those that come after a mark.
+func before(account, mark string) (kv.Range, error) {
+	rng := kv.Prefix(deadPrefix(account))
+	rng.Reverse = true
+	if mark == "" {
+		return rng, nil
+	}
+	died, id, ok := strings.Cut(mark, " ")
+	at, err := strconv.ParseInt(died, 10, 64)
+	if !ok || err != nil || at < 0 || len(id) > maxID {
+		return rng, errs.InvalidField("page", "that is not a page of this listing")
+	}
+	rng.End = deadKey(account, at, id)
+	return rng, nil
 }
 
 // Letters lists the account's dead letters, the newest first, at most limit and
@@ -51,13 +66,9 @@ func (s *Service) Letters(ctx context.Context, who caller.Caller, after string, 
 			return err
 		}
 		out, next = nil, ""
-		rng := kv.Prefix(deadPrefix(who.Account))
-		rng.Reverse = true
-		if after != "" {
-			if len(after) <= 8 {
-				return errs.InvalidField("page", "that is not a page of this listing")
-			}
-			rng.End = append(deadPrefix(who.Account), after[:8]...).Str(after[8:])
+		rng, err := before(who.Account, after)
+		if err != nil {
+			return err
 		}
 		var last letter
 		for e, err := range record.Scan[letter](a, rng) {
@@ -65,7 +76,7 @@ func (s *Service) Letters(ctx context.Context, who caller.Caller, after string, 
 				return err
 			}
 			if len(out) == limit {
-				next = letterMark(&last)
+				next = last.mark()
 				break
 			}
 			last = e.Value

@@ -104,6 +104,7 @@ type Config struct {
 	Gate      *gate.Gate
 	Changes   *change.Service
 	Poster    Poster
+	People    People       // default nobody is in a group
 	Mailer    Mailer       // nil: no mail can be sent, and no target of that type made
 	PublicURL string       // where people reach the server; empty: notices have no link
 	Observer  Observer     // default nobody

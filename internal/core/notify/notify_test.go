@@ -129,7 +129,7 @@ func start(t *testing.T, c coretest.Config) *fixture {
 
 // service is the service as one process has it.
 func (f *fixture) service(p notify.Poster) *notify.Service {
-	return notify.New(notify.Config{Gate: f.Gate, Changes: f.Changes, Poster: p, Mailer: f.box, PublicURL: "https://secrets.example.com", Observer: f.counts,
+	return notify.New(notify.Config{Gate: f.Gate, Changes: f.Changes, Poster: p, Mailer: f.box, People: f.Authn, PublicURL: "https://secrets.example.com", Observer: f.counts,
 		Logger: slog.New(slog.NewTextHandler(f.log, &slog.HandlerOptions{Level: slog.LevelDebug})), Jitter: func() float64 { return 0.5 }})
 }
 
@@ -238,6 +238,15 @@ func TestFanOut(t *testing.T) {
 	bubble(t, func(t *testing.T, f *fixture) {
 		ctx := t.Context()
 		f.hook("all")
+		for _, n := range []string{"carol@example.com", "dan"} {
+			f.User(t, n, "")
+		}
+		_, err := f.Authn.CreateGroup(ctx, f.Admin, "approvers")
+		must(t, err)
+		for _, n := range []string{"carol@example.com", "dan"} {
+			_, err := f.Authn.AddToGroup(ctx, f.Admin, "approvers", n)
+			must(t, err)
+		}
 		for _, r := range []notify.PutRequest{
 			{Name: "kinds", Type: notify.Slack, URL: sensitive.FromString(url("kinds")), Kinds: ptr([]string{"change.proposed", "break_glass.*"})},
 			{Name: "names", Type: notify.Teams, URL: sensitive.FromString(url("names")), Names: ptr([]string{"*/production"})},
@@ -251,7 +260,7 @@ func TestFanOut(t *testing.T) {
 		f.happens(notice.Notice{Kind: notice.ChangeProposed, Name: "app/production"})
 		f.happens(notice.Notice{Kind: notice.ChangeApplied, Name: "app/staging"})
 		f.happens(notice.Notice{Kind: notice.BreakGlassOpened, Name: "x"})
-		f.happens(notice.Notice{Kind: notice.ChangeReminder, Name: "app/staging", Audience: []string{"anna@example.com", "bob", "group:approvers", "anna@example.com", "evil@example.com\r\nBcc: x@y"}})
+		f.happens(notice.Notice{Kind: notice.ChangeReminder, Name: "app/staging", Audience: []string{caller.UserARN(coretest.Home, "anna@example.com"), "bob", "group:approvers", "group:none", "anna@example.com", caller.UserARN(coretest.Other, "eve@example.com"), "evil@example.com\r\nBcc: x@y"}})
 		f.happens(notice.Notice{Account: coretest.Other, Name: "app/production"})
 		time.Sleep(3 * time.Second)
 		got := map[string]int{}
@@ -266,7 +275,7 @@ func TestFanOut(t *testing.T) {
 			to = append(to, strings.Join(m.To, "+"))
 		}
 		slices.Sort(to)
-		if want := []string{"anna@example.com", "ops@example.com+anna@example.com"}; !slices.Equal(to, want) {
+		if want := []string{"anna@example.com+carol@example.com", "ops@example.com+anna@example.com+carol@example.com"}; !slices.Equal(to, want) {
 			t.Errorf("mailed %q, want %q", to, want)
 		}
 		if w, dead, err := f.Totals(ctx); w != 0 || dead != 0 || err != nil {

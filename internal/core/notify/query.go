@@ -103,9 +103,15 @@ func (s *Service) Try(ctx context.Context, who caller.Caller, n string) (TestRes
 	var out TestResult
 	req := &policy.Request{Op: op, Resource: policy.NotifyTargetARN(who.Account, n), Account: who.Account}
 	err := s.Gate.Do(ctx, who, n, req, func(*audit.Record) error {
+		now := time.Now()
+		d := delivery{First: now.UnixMicro(), Notice: notice.Notice{ID: audit.NewID(now), Account: who.Account, Time: now.UnixMicro(),
+			Kind: notice.Test, Name: n, Actor: who.ARN(), Audience: []string{who.Name}}}
 		var t *target
 		err := s.db.View(ctx, func(r kv.Reader) (err error) {
-			t, err = getTarget(r, who.Account, n)
+			if t, err = getTarget(r, who.Account, n); err != nil || t == nil {
+				return err
+			}
+			d.To, err = s.recipients(r, t, &d.Notice)
 			return err
 		})
 		if err != nil {
@@ -114,10 +120,7 @@ func (s *Service) Try(ctx context.Context, who caller.Caller, n string) (TestRes
 		if t == nil {
 			return noTarget()
 		}
-		now := time.Now()
-		d := delivery{Made: t.Made, First: now.UnixMicro(), Notice: notice.Notice{ID: audit.NewID(now), Account: who.Account, Time: now.UnixMicro(),
-			Kind: notice.Test, Name: n, Actor: who.ARN(), Audience: []string{who.Name}}}
-		d.ID = deliveryID(&d.Notice, place{who.Account, n}, t.Made)
+		d.Made, d.ID = t.Made, deliveryID(&d.Notice, place{who.Account, n}, t.Made)
 		res := s.attempt(ctx, t, &d)
 		out = TestResult{Delivered: res.why == "", Why: res.why, Delivery: d.ID}
 		return nil

@@ -20,6 +20,7 @@ type delivery struct {
 	Attempts int           `cbor:"4,keyasint,omitempty"`
 	First    int64         `cbor:"5,keyasint"`           // when it was queued
 	Why      string        `cbor:"6,keyasint,omitempty"` // the last attempt failed
+	To       []string      `cbor:"7,keyasint,omitempty"` // of mail: to whom
 }
 
 // letter is a delivery that was given up.

@@ -117,11 +117,19 @@ func (s *Service) fanOut(ctx context.Context, id string, now time.Time) error {
 		}
 		for i := range list {
 			t := &list[i]
-			if !t.wants(n) || t.Type == Email && len(t.recipients(n)) == 0 {
+			if !t.wants(n) {
 				continue
 			}
 			p := place{n.Account, t.name}
 			d := delivery{ID: deliveryID(n, p, t.Made), Notice: *n, Made: t.Made, First: now.UnixMicro()}
+			if t.Type == Email {
+				if d.To, err = s.recipients(tx, &t.target, n); err != nil {
+					return err
+				}
+				if len(d.To) == 0 {
+					continue
+				}
+			}
 			if err := enqueue(tx, p, t.Type, d, now); err != nil {
 				return err
 			}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"countersign/internal/caller"
 	"countersign/internal/core/notice"
 	"countersign/internal/core/protect"
 	"countersign/internal/core/record"
@@ -69,8 +70,16 @@ func (t *target) wants(n *notice.Notice) bool {
 	return kind && named
 }
 
-// recipients are the addresses that a notice is mailed to, each once.
-func (t *target) recipients(n *notice.Notice) (out []string) {
+// People knows who is in a group.
+type People interface {
+	// Members lists the names in a group of an account, sorted; none when there is
+	// no such group.
+	Members(r kv.Reader, account, group string) ([]string, error)
+}
+
+// recipients are the addresses that a notice is mailed to, each once. Of the
+// audience these are the persons, also those in groups, whose names are addresses.
+func (s *Service) recipients(r kv.Reader, t *target, n *notice.Notice) (out []string, err error) {
 	add := func(a string) {
 		if address(a) && !slices.Contains(out, a) && len(out) < MaxRecipients {
 			out = append(out, a)
@@ -81,11 +90,25 @@ func (t *target) recipients(n *notice.Notice) (out []string) {
 			add(to)
 			continue
 		}
-		for _, person := range n.Audience {
-			add(person)
+		for _, whom := range n.Audience {
+			group, is := strings.CutPrefix(whom, "group:")
+			if !is {
+				add(strings.TrimPrefix(whom, caller.UserARN(n.Account, "")))
+				continue
+			}
+			if s.People == nil {
+				continue
+			}
+			names, err := s.People.Members(r, n.Account, group)
+			if err != nil {
+				return nil, err
+			}
+			for _, name := range names {
+				add(name)
+			}
 		}
 	}
-	return out
+	return out, nil
 }
 
 // address reports whether s is one plain address, which can be put into a header

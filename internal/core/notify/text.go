@@ -63,6 +63,9 @@ func facts(n *notice.Notice) (out []fact) {
 	add("Change", n.Change)
 	add("Operation", n.Operation)
 	add("By", n.Actor)
+	if n.Author != n.Actor {
+		add("Author", n.Author)
+	}
 	add("Status", n.Status)
 	add("Keys", keys(n))
 	for _, k := range slices.Sorted(maps.Keys(n.Facts)) {
@@ -71,6 +74,17 @@ func facts(n *notice.Notice) (out []fact) {
 	add("Region", n.Region)
 	add("Account", n.Account)
 	add("Time", n.When().Format("2006-01-02 15:04:05 UTC"))
+	return out
+}
+
+// words are what the actor said, and why the author made the change.
+func words(n *notice.Notice) (out []string) {
+	if n.Text != "" {
+		out = append(out, prose(n.Text, notice.MaxText))
+	}
+	if n.Reason != "" {
+		out = append(out, prose("Reason: "+n.Reason, notice.MaxText))
+	}
 	return out
 }
 

@@ -147,6 +147,9 @@ const (
 	TestNotifyTarget
 	ListDeadLetters
 	ReplayDeadLetter
+	UploadSSHKey
+	ListSSHKeys
+	DeleteSSHKey
 
 	endOfOps
 )
@@ -290,6 +293,9 @@ var operations = [numOps]Operation{
 	TestNotifyTarget:   {"TestNotifyTarget", "countersign:TestNotifyTarget", "update sys/notify/test/NAME", AccessWrite, KindNotifyTarget, shapeNotifyTarget},
 	ListDeadLetters:    {"ListDeadLetters", "countersign:ListDeadLetters", "list sys/notify/dead-letters", AccessList, KindNone, shapeNone},
 	ReplayDeadLetter:   {"ReplayDeadLetter", "countersign:ReplayDeadLetter", "update sys/notify/dead-letters/ID", AccessWrite, KindAccount, shapeAccount},
+	UploadSSHKey:       {"UploadSSHKey", "iam:UploadSSHPublicKey", "create identity/entity/name/NAME/ssh-keys", AccessWrite, KindPrincipal, shapeUser},
+	ListSSHKeys:        {"ListSSHKeys", "iam:ListSSHPublicKeys", "list identity/entity/name/NAME/ssh-keys", AccessList, KindPrincipal, shapeUser},
+	DeleteSSHKey:       {"DeleteSSHKey", "iam:DeleteSSHPublicKey", "delete identity/entity/name/NAME/ssh-keys", AccessWrite, KindPrincipal, shapeUser},
 }
 
 // Operations lists every Op, in the order of the table.

@@ -3,7 +3,9 @@ package secret
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
+	"countersign/internal/core/change"
 	"countersign/internal/core/record"
 	"countersign/internal/kv"
 	"countersign/internal/kv/fsck"
@@ -87,6 +89,15 @@ func referHead(r kv.Reader, v Vault, n name.Secret, h *head, report func(string)
 	for label, at := range h.Labels {
 		if !seen[at.Number] {
 			report(fmt.Sprintf("label %q leads to version %d, which is missing", label, at.Number))
+		}
+		id, waits := strings.CutPrefix(label, name.PendingPrefix)
+		if !waits {
+			continue
+		}
+		if open, err := change.IsOpen(r, n.Account, id); err != nil {
+			return err
+		} else if !open {
+			report(fmt.Sprintf("label %q is of a change that does not wait", label))
 		}
 	}
 	carried, err := toCarry(r, n, h)

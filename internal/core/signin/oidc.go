@@ -202,7 +202,7 @@ type identity struct {
 
 // verify checks an identity token and what the provider's settings ask of it.
 func (p *provider) verify(ctx context.Context, at *oidc.Provider, raw, nonce string, access oauth2.TokenSource) (id identity, err error) {
-	t, err := at.VerifierContext(ctx, &oidc.Config{ClientID: p.ClientID}).Verify(ctx, raw)
+	t, err := at.Verifier(&oidc.Config{ClientID: p.ClientID}).Verify(ctx, raw)
 	if err != nil {
 		return id, &errs.Error{Kind: errs.Unauthenticated, Code: "bad-identity", Msg: "the identity provider's token is not valid", Err: err}
 	}

@@ -24,7 +24,7 @@ func (s *Service) GetSettings(ctx context.Context, who caller.Caller) (out Setti
 			return err
 		}
 		v, _, err := record.Get[settings](a, settingsKey(who.Account))
-		out = Settings{MFARequired: v.MFARequired}
+		out = Settings(v)
 		return err
 	})
 	if err != nil {
@@ -36,7 +36,7 @@ func (s *Service) GetSettings(ctx context.Context, who caller.Caller) (out Setti
 // PutSettings replaces the settings of the caller's account.
 func (s *Service) PutSettings(ctx context.Context, who caller.Caller, set Settings) error {
 	return s.submit(ctx, who, ofAccount(who, policy.PutSignInSettings, func(tx *change.Tx) error {
-		return record.Put(tx, settingsKey(who.Account), settings{MFARequired: set.MFARequired})
+		return record.Put(tx, settingsKey(who.Account), settings(set))
 	}))
 }
 

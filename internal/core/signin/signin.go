@@ -171,10 +171,16 @@ func (e *edit) Apply(tx *change.Tx) error {
 	return e.do(tx)
 }
 
+// nounLogin is that of writes which cannot wait for anybody: one's own way to
+// sign in, and sessions. Protection rules over users are not about them, or nobody
+// could sign in any more; what an administrator does to somebody's way to sign in
+// is a change of the user.
+const nounLogin = "login"
+
 // own is an edit of the caller's own way to sign in.
 func own(who caller.Caller, op policy.Op, do func(tx *change.Tx) error) *edit {
 	return &edit{op: op, own: true, arn: who.ARN(), do: do,
-		target: change.Target{Account: who.Account, Noun: "user", Name: who.Name}}
+		target: change.Target{Account: who.Account, Noun: nounLogin, Name: who.Name}}
 }
 
 // others is an edit of somebody's, which needs a permission.
@@ -183,11 +189,14 @@ func others(who caller.Caller, op policy.Op, user string, do func(tx *change.Tx)
 		target: change.Target{Account: who.Account, Noun: "user", Name: user}}
 }
 
-func (e *edit) quietly() *edit { e.quiet = true; return e }
+func (e *edit) quietly() *edit {
+	e.quiet, e.target.Noun = true, nounLogin
+	return e
+}
 
 // submit checks the name and runs an edit.
 func (s *Service) submit(ctx context.Context, who caller.Caller, e *edit) error {
-	if e.target.Noun == "user" {
+	if e.target.Noun != "account" {
 		if err := name.Principal("User", e.target.Name); err != nil {
 			e.target.Name = ""
 			rec := gate.NewRecord(who, e.op, "")

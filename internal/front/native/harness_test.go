@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,8 +17,10 @@ import (
 	"countersign/internal/core/authn"
 	"countersign/internal/core/coretest"
 	"countersign/internal/core/inspect"
+	"countersign/internal/core/notify"
 	"countersign/internal/core/operate"
 	"countersign/internal/core/secret"
+	"countersign/internal/egress"
 	"countersign/internal/keyring"
 	"countersign/internal/kv/boltkv"
 	"countersign/internal/kv/sealed"
@@ -47,7 +50,7 @@ func newLimited(t testing.TB, c coretest.Config, r Rate) *server {
 		oc.Store = db
 	}
 	h, err := New(Config{
-		Secrets: core.Secrets, Authn: core.Authn, Changes: core.Changes, Projects: core.Projects, Rate: r, Gate: core.Gate, SignIn: core.SignIn, Operate: operate.New(oc),
+		Secrets: core.Secrets, Authn: core.Authn, Changes: core.Changes, Projects: core.Projects, Rate: r, Gate: core.Gate, SignIn: core.SignIn, Notify: notices(core), Operate: operate.New(oc),
 		Inspect: inspect.New(inspect.Config{Gate: core.Gate, Log: core.Log, Relay: core.Relay, Identities: core.Authn,
 			Secrets: core.Secrets, Emergencies: core.Changes, Vault: core.Ring, Dir: filepath.Join(core.Dir, "audit"),
 			Keys: []ed25519.PublicKey{core.Log.PublicKey()}}),
@@ -57,6 +60,12 @@ func newLimited(t testing.TB, c coretest.Config, r Rate) *server {
 		t.Fatal(err)
 	}
 	return &server{core, h, token(core.Key)}
+}
+
+// notices delivers to loopback.
+func notices(core *coretest.Core) *notify.Service {
+	guard := egress.New(egress.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+	return notify.New(notify.Config{Gate: core.Gate, Changes: core.Changes, People: core.Authn, Poster: guard.Poster()})
 }
 
 func token(k authn.NewKey) string { return authn.Token(k.ID, string(k.Secret.Reveal())) }

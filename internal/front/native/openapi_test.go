@@ -322,6 +322,8 @@ func golden() [][3]string {
 		{"POST", "/policy-test", `{"user":"ann","action":"ReadValue"}`},
 		{"POST", "/keys", `{"owner":"ann","expires":"2190-01-01T00:00:00Z","policies":["p"],"description":"d"}`},
 		{"GET", "/keys", ""}, {"GET", "/keys?owner=ann", ""},
+		{"POST", "/users/ann/ssh-keys", `{"key":"` + sshPublic + `","label":"laptop"}`}, {"GET", "/users/ann/ssh-keys", ""},
+		{"DELETE", "/users/ann/ssh-keys?fingerprint=" + sshFingerprint, ""},
 		{"DELETE", "/groups/g/members/ann", ""}, {"DELETE", "/groups/g", ""}, {"DELETE", "/users/ann", ""}, {"DELETE", "/policies/p", ""},
 		{"POST", "/accounts", `{"id":"222222222222","name":"two"}`}, {"GET", "/accounts", ""},
 		{"GET", "/audit?limit=1000", ""}, {"GET", "/audit/verify", ""},
@@ -354,6 +356,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 		return out
 	})
 	s.signInCalls(t, d, covered)
+	s.notifyCalls(t, d, covered)
 	for _, r := range rows() {
 		if r.media == "application/json" && !covered[r.method+" "+r.path] {
 			t.Errorf("%s %s has no golden call", r.method, r.path)

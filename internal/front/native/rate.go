@@ -55,7 +55,7 @@ func (l *limiter) take(h http.Header, who caller.Caller) error {
 	if ok {
 		return nil
 	}
-	return errs.Coded(errs.Throttled, "rate", "more than %g calls a second: try again in a second", l.PerSecond)
+	return errs.Coded(errs.Throttled, "rate", "more than %g calls a second", l.PerSecond)
 }
 
 func (l *limiter) bucket(who string, now time.Time) *rate.Limiter {

@@ -15,7 +15,7 @@ import (
 )
 
 // things are names to put into the samples.
-type things struct{ secret, user, group, policy, key, decision, version, change, project string }
+type things struct{ secret, user, group, policy, key, decision, version, change, project, target string }
 
 // samples is a well-formed request to each row.
 var samples = map[string][2]string{ // what follows the row's path, or the path, and the body
@@ -78,6 +78,9 @@ var samples = map[string][2]string{ // what follows the row's path, or the path,
 	"POST /changes/{id}/comments":          {"/changes/CHANGE/comments", `{"comment":"why?"}`},
 	"POST /changes/{id}/ready":             {"/changes/CHANGE/ready"},
 	"GET /protection":                      {},
+	"GET /users/{name}/ssh-keys":           {"/users/USER/ssh-keys"},
+	"POST /users/{name}/ssh-keys":          {"/users/USER/ssh-keys", `{"key":"` + sshPublic + `"}`},
+	"DELETE /users/{name}/ssh-keys":        {"/users/USER/ssh-keys?fingerprint=" + sshFingerprint},
 	"POST /protection":                     {"", `{"delete":"guard"}`},
 	"GET /projects":                        {},
 	"POST /projects":                       {"", `{"name":"shop","environments":["dev"]}`},
@@ -105,6 +108,13 @@ var samples = map[string][2]string{ // what follows the row's path, or the path,
 	"PUT /users/{name}/identity":           {"/users/USER/identity", `{"subject":"s"}`},
 	"DELETE /users/{name}/identity":        {"/users/USER/identity"},
 	"PUT /sign-in/settings":                {"", `{"mfa_required":true}`},
+
+	"GET /notify/targets":                   {},
+	"PUT /notify/targets/{name}":            {"/notify/targets/TARGET", `{"kinds":["change.*"]}`},
+	"DELETE /notify/targets/{name}":         {"/notify/targets/TARGET"},
+	"POST /notify/targets/{name}/test":      {"/notify/targets/TARGET/test"},
+	"GET /notify/dead-letters":              {},
+	"POST /notify/dead-letters/{id}/replay": {"/notify/dead-letters/CHANGE/replay"},
 }
 
 // sample makes the request to a row.
@@ -119,7 +129,7 @@ func sample(t *testing.T, r route, th things) (path, body string) {
 		arn = "arn:aws:secretsmanager:" + coretest.Region + ":" + coretest.Home + ":secret:" + th.secret
 	}
 	fill := strings.NewReplacer("SECRET", th.secret, "USER", th.user, "GROUP", th.group, "POLICY", th.policy, "KEY", th.key,
-		"DECISION", th.decision, "CHANGE", th.change, "PROJECT", th.project, "VERSION", th.version, "ARN", arn)
+		"DECISION", th.decision, "CHANGE", th.change, "PROJECT", th.project, "TARGET", th.target, "VERSION", th.version, "ARN", arn)
 	if path = s[0]; !strings.HasPrefix(path, "/") {
 		path = r.path + path
 	}
@@ -138,7 +148,7 @@ const guard = `{"set":{"name":"guard","match":["guarded/*"],"approvals":[{"count
 // furnished is a server with one of each thing.
 func furnished(t *testing.T) (*server, things) {
 	s := newServer(t, coretest.Config{})
-	th := things{secret: "team/db", user: "annabel", group: "readers", policy: "annabel-policy", project: "bakery"}
+	th := things{secret: "team/db", user: "annabel", group: "readers", policy: "annabel-policy", project: "bakery", target: "klaxon"}
 	_, key := s.User(t, "annabel", `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}`)
 	th.key = key.ID
 	s.want(t, "POST", "/groups", `{"name":"readers"}`)
@@ -146,6 +156,7 @@ func furnished(t *testing.T) (*server, things) {
 	th.version = s.want(t, "GET", "/secret/value?name=team/db", "")["version_id"].(string)
 	s.want(t, "POST", "/protection", guard)
 	s.want(t, "POST", "/projects", `{"name":"bakery","environments":["prod"]}`)
+	s.want(t, "PUT", "/notify/targets/klaxon", `{"type":"slack","url":"https://hooks.example/x","names":["no/such"]}`)
 	th.change = s.want(t, "POST", "/secret", `{"name":"guarded/a","value":"v"}`)["change"].(string)
 	th.decision = failed(t, s.do(t, token(key), "GET", "/secret/value?name=team/db", "")).Decision
 	return s, th
@@ -294,12 +305,12 @@ func TestIsolation(t *testing.T) {
 	arn := "arn:aws:secretsmanager:" + coretest.Region + ":" + coretest.Home + ":secret:"
 	full := strings.TrimPrefix(s.want(t, "GET", "/secret?name=team/db", "")["arn"].(string), arn)
 	absent := things{secret: "team/zz", user: "zedekiah", group: "zeroers", policy: "zedekiah-policy", key: "AKIAAAAAAAAAAAAAAAAA",
-		decision: "01ARZ3NDEKTSV4RRFFQ69G5FAV", change: "01ARZ3NDEKTSV4RRFFQ69G5FAW", project: "butcher", version: "00000000-0000-4000-8000-000000000000"}
+		decision: "01ARZ3NDEKTSV4RRFFQ69G5FAV", change: "01ARZ3NDEKTSV4RRFFQ69G5FAW", project: "butcher", target: "kazoo7", version: "00000000-0000-4000-8000-000000000000"}
 	there, gone := th, absent
 	there.secret, gone.secret = arn+full, arn+"team/zz-ABCDEF"
 	home := accountOf(s.Dump(t), coretest.Home)
 	unnamed := func(b string, th things) string {
-		for _, n := range []string{th.secret, strings.TrimPrefix(th.secret, arn), "team/db", "team/zz", th.policy, th.user, th.project, th.group, th.key, th.version} {
+		for _, n := range []string{th.secret, strings.TrimPrefix(th.secret, arn), "team/db", "team/zz", th.policy, th.user, th.project, th.target, th.group, th.key, th.version} {
 			b = strings.ReplaceAll(b, n, "NAME")
 		}
 		return ids.ReplaceAllString(b, "ID")
@@ -321,9 +332,9 @@ func TestIsolation(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/secrets", "/users", "/groups", "/policies", "/keys", "/changes", "/changes?prefix=guarded", "/projects", "/protection"} {
+	for _, path := range []string{"/secrets", "/users", "/groups", "/policies", "/keys", "/changes", "/changes?prefix=guarded", "/projects", "/protection", "/notify/targets", "/notify/dead-letters"} {
 		w := s.do(t, token(key), "GET", path, "")
-		if b := w.Body.String(); w.Code != 200 || strings.Contains(b, coretest.Home) || strings.Contains(b, "team/db") || strings.Contains(b, "annabel") || strings.Contains(b, "guard") || strings.Contains(b, "bakery") {
+		if b := w.Body.String(); w.Code != 200 || strings.Contains(b, coretest.Home) || strings.Contains(b, "team/db") || strings.Contains(b, "annabel") || strings.Contains(b, "guard") || strings.Contains(b, "bakery") || strings.Contains(b, "klaxon") {
 			t.Errorf("%s: a stranger was told of the home account: %d %s", path, w.Code, b)
 		}
 	}

@@ -12,7 +12,6 @@ import (
 	"countersign/internal/core/inspect"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/secret"
-	"countersign/internal/errs"
 	"countersign/internal/front/httpx"
 )
 
@@ -355,16 +354,6 @@ func deleteSecret(a *api, c *call, _ *none) func(context.Context) (deletedView, 
 	}
 }
 
-type putBody struct {
-	payload
-	options
-	Base      *uint64  `json:"base"`
-	Labels    []string `json:"labels"`
-	VersionID string   `json:"version_id"`
-	Reason    string   `json:"reason"`
-	Create    bool     `json:"create"`
-}
-
 type labelBody struct {
 	Label  string `json:"label"`
 	From   string `json:"from"`
@@ -404,49 +393,6 @@ func versionRows() []route {
 			}),
 		row(route{method: "POST", path: "/random-password", op: policy.RandomPassword, deadline: deadline, mayLack: true}, randomPassword),
 	}
-}
-
-func putValue(a *api, c *call, in *putBody) func(context.Context) (written, error) {
-	req := secret.PutRequest{ID: c.secret(), VersionID: in.VersionID, Labels: in.Labels, Base: in.Base, Reason: in.Reason, Options: in.options.of(c)}
-	if c.base != nil {
-		if in.Base != nil && *in.Base != *c.base {
-			c.fail("base", "the base is another than that of If-Match")
-		}
-		req.Base = c.base
-	}
-	value := in.input(c)
-	if value == nil {
-		c.fail("value", "a value is required: text in value, or bytes in binary")
-		return nil
-	}
-	if in.Create && len(in.Labels) > 0 {
-		c.fail("create", "the first version of a secret has the current label: leave out the labels, or create")
-	}
-	req.Value = *value
-	if req.VersionID == "" {
-		req.VersionID = httpx.NewID()
-	}
-	mayCreate := in.Create && !req.ID.IsARN && (req.Base == nil || *req.Base == 0)
-	return func(ctx context.Context) (written, error) {
-		out, err := a.Secrets.PutValue(ctx, c.who, req)
-		if e := errs.As(err); mayCreate && e != nil && e.Kind == errs.NotFound && e.Code == secret.CodeSecret {
-			return createByPut(ctx, a, c, req)
-		}
-		return viewWritten(out, err)
-	}
-}
-
-// createByPut makes the secret that a put did not find. When somebody else was
-// faster, the put is tried again.
-func createByPut(ctx context.Context, a *api, c *call, req secret.PutRequest) (written, error) {
-	out, err := a.Secrets.Create(ctx, c.who, secret.CreateRequest{Name: req.ID.Name, VersionID: req.VersionID, Value: &req.Value,
-		Reason: req.Reason, Options: req.Options})
-	if errs.Is(err, errs.Exists) {
-		return viewWritten(a.Secrets.PutValue(ctx, c.who, req))
-	}
-	w, err := viewWritten(out, err)
-	w.Created = w.Change != "" && w.Status == change.Applied
-	return w, err
 }
 
 type passwordBody struct {

@@ -12,6 +12,9 @@ import os
 import time
 import unittest
 import unittest.mock
+import urllib.error
+import urllib.parse
+import urllib.request
 import uuid
 
 import boto3
@@ -69,6 +72,28 @@ def policy(effect, principal, action):
 OWN = {"AWS": "arn:aws:iam::000000000000:root"}
 
 
+def native(method, path, body=None):
+    """Calls the native API with the token of the environment; no answer holds a value."""
+    request = urllib.request.Request(
+        os.environ["COUNTERSIGN_ADDR"] + "/api/v1" + path,
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Authorization": "Bearer " + os.environ["COUNTERSIGN_TOKEN"], "Content-Type": "application/json"},
+    )
+    while True:
+        try:
+            with urllib.request.urlopen(request) as response:
+                answer = response.read().decode()
+        except urllib.error.HTTPError as error:
+            if error.code != 429:
+                raise
+            time.sleep(1)
+            continue
+        if CANARY in answer:
+            raise AssertionError("the answer holds a value")
+        return json.loads(answer)
+
+
 class Scenario(unittest.TestCase):
     def setUp(self):
         self.sm = client()
@@ -99,6 +124,69 @@ class Scenario(unittest.TestCase):
         modelled = getattr(self.sm.exceptions, code, None)
         if modelled is not None:
             self.assertIsInstance(caught.exception, modelled)
+
+    # What waits for review.
+
+    def waits(self, id):
+        path = "/changes?" + urllib.parse.urlencode({"status": "pending", "name": id})
+        (item,) = native("GET", path)["items"]
+        return item["id"]
+
+    def approve(self, id):
+        path = "/changes/" + self.waits(id)
+        digest = native("GET", path)["digest"]
+        self.assertEqual(native("POST", path + "/approve", {"digest": digest})["status"], "applied")
+
+    def test_protected(self):
+        made = self.create()
+        id, first = made["Name"], made["VersionId"]
+        rule = {"name": "py-protected", "match": [self.prefix + "*"], "approvals": [{"count": 1}], "allow_author": True}
+        native("POST", "/protection", {"set": rule})
+
+        put = self.sm.put_secret_value(SecretId=id, SecretString=plant("two"))
+        label = "PENDING-" + self.waits(id)
+        self.assertEqual(put["VersionStages"], [label])
+        described = self.sm.describe_secret(SecretId=id)["VersionIdsToStages"]
+        self.assertEqual(described, {first: ["AWSCURRENT"], put["VersionId"]: [label]})
+        listed = self.sm.list_secret_version_ids(SecretId=id)["Versions"]
+        self.assertEqual({v["VersionId"]: v["VersionStages"] for v in listed}, described)
+        self.assertValue(self.sm.get_secret_value(SecretId=id)["SecretString"], plant("one"))
+        self.assertValue(self.sm.get_secret_value(SecretId=id, VersionStage=label)["SecretString"], plant("two"))
+        self.approve(id)
+        self.assertValue(self.sm.get_secret_value(SecretId=id)["SecretString"], plant("two"))
+        described = self.sm.describe_secret(SecretId=id)["VersionIdsToStages"]
+        self.assertEqual(described, {first: ["AWSPREVIOUS"], put["VersionId"]: ["AWSCURRENT"]})
+
+        updated = self.sm.update_secret(SecretId=id, SecretString=plant("three"))
+        self.assertValue(self.sm.get_secret_value(SecretId=id)["SecretString"], plant("two"))
+        self.approve(id)
+        current = self.sm.get_secret_value(SecretId=id)
+        self.assertEqual(current["VersionId"], updated["VersionId"])
+        self.assertValue(current["SecretString"], plant("three"))
+
+        for call, more in (
+            (self.sm.update_secret, {"Description": "another"}),
+            (self.sm.tag_resource, {"Tags": [{"Key": "k", "Value": "v"}]}),
+            (self.sm.untag_resource, {"TagKeys": ["k"]}),
+            (self.sm.put_resource_policy, {"ResourcePolicy": policy("Deny", OWN, "secretsmanager:TagResource")}),
+            (self.sm.delete_resource_policy, {}),
+            (self.sm.delete_secret, {"RecoveryWindowInDays": 7}),
+            (self.sm.restore_secret, {}),
+        ):
+            self.refused("AccessDeniedException", "awaits approval", call, SecretId=id, **more)
+            self.approve(id)
+        self.assertEqual(self.sm.describe_secret(SecretId=id)["Description"], "another")
+        self.assertValue(self.sm.get_secret_value(SecretId=id)["SecretString"], plant("three"))
+        other = self.prefix + "new"
+        self.refused("AccessDeniedException", "awaits approval", self.sm.create_secret, Name=other, SecretString=plant("one"))
+        self.refused("ResourceNotFoundException", NO_SECRET, self.sm.describe_secret, SecretId=other)
+        self.approve(other)
+        self.assertValue(self.sm.get_secret_value(SecretId=other)["SecretString"], plant("one"))
+        text = "PENDING-"
+        put = self.sm.put_secret_value
+        self.refused("InvalidParameterException", text, put, SecretId=id, SecretString=plant("x"), VersionStages=["PENDING-x"])
+        move = self.sm.update_secret_version_stage
+        self.refused("InvalidParameterException", text, move, SecretId=id, VersionStage="PENDING-x", MoveToVersionId=first)
 
     # What happens to a secret.
 

@@ -45,7 +45,7 @@ func (f *Filter) Flags(cmd *cobra.Command, times bool) {
 	fs.StringVar(&q.Secret, "secret", "", "on the secret of this `NAME`; one that ends in * is a prefix")
 	fs.StringVar(&q.Outcome, "outcome", "", "with this `OUTCOME`: ok, denied, refused or failed")
 	fs.StringVar(&q.Decision, "decision", "", "with this decision `ID`")
-	fs.StringVar(&q.Key, "key", "", "with the access key of this `ID`")
+	fs.StringVar(&q.Key, "key", "", "with the access key or in the session of this `ID`")
 	fs.StringVar(&q.Change, "change", "", "of the change of this `ID`")
 }
 

@@ -72,7 +72,11 @@ func sentences(r client.Record) []string {
 	if p := r.Principal; p.Name != "" {
 		who = fmt.Sprintf("%s %q", p.Kind, p.Name)
 		if p.KeyID != "" {
-			who += fmt.Sprintf(" with the access key %s", p.KeyID)
+			how := "with the access key"
+			if p.Proof == "session" {
+				how = "in the session"
+			}
+			who += fmt.Sprintf(" %s %s", how, p.KeyID)
 		}
 	}
 	what := r.Operation

@@ -15,6 +15,7 @@ type Options struct {
 	Env    *env.Env
 	Dir    string
 	Listen string
+	Demo   bool
 }
 
 // NewCmd makes the command; run stands in for Run in tests.
@@ -31,8 +32,13 @@ when absent and kept: start it again and everything is still there. It listens
 on loopback only, without TLS.
 
 DIR/env holds export lines that point this command line and the AWS clients of
-a shell at the server. One line is printed to standard output when it is ready.`,
+a shell at the server. One line is printed to standard output when it is ready.
+
+With --demo there are a project with two environments, a rule that protects one
+of them, and three who share the work: alice, who proposes, bob, who approves,
+and ci, a machine. DIR/alice.env and so on make a shell theirs.`,
 		Example: `  countersign dev
+  countersign dev --demo
   countersign dev --dir sandbox --listen 127.0.0.1:9200
   . .countersign/env && countersign list`,
 		Args: env.Args(),
@@ -44,6 +50,7 @@ a shell at the server. One line is printed to standard output when it is ready.`
 		},
 	}
 	cmd.Flags().StringVar(&o.Dir, "dir", ".countersign", "the folder `DIR` for everything")
+	cmd.Flags().BoolVar(&o.Demo, "demo", false, "prepare a project, a protection rule and people to try reviews with")
 	cmd.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:8200", "listen on this `ADDRESS`, a loopback one; port 0 takes a free one")
 	return cmd
 }
@@ -54,5 +61,5 @@ func Run(ctx context.Context, o *Options) error {
 		return env.ErrNoServer
 	}
 	s := o.Env.Streams
-	return o.Env.Server.Dev(ctx, env.DevOptions{Dir: o.Dir, Listen: o.Listen, Out: s.Out, Err: s.Err})
+	return o.Env.Server.Dev(ctx, env.DevOptions{Dir: o.Dir, Listen: o.Listen, Demo: o.Demo, Out: s.Out, Err: s.Err})
 }

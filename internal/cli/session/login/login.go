@@ -158,6 +158,9 @@ func Keep(ctx context.Context, e *env.Env, in env.SignIn, account string, t clie
 		return err
 	}
 	e.Streams.Notef("signed in to %s as %s", in.Client.Address(), t.User)
+	if e.Variable(client.EnvToken) != "" {
+		e.Streams.Notef("note: %s is set, and commands go on using it instead", client.EnvToken)
+	}
 	if t.NeedMFA {
 		e.Streams.Notef("the account asks for a second factor: run \"countersign totp enrol\" first, or \"countersign totp confirm\" if you have one")
 	}

@@ -27,7 +27,9 @@ var update = flag.Bool("update", false, "write the answers into the transcripts"
 //
 // In a request, $ARN is the last ARN that was answered and $NEXT the last
 // NextToken; "@region" after the operation calls in that region, "@user" calls
-// as a user without permissions. Lines that begin with # are comments.
+// as a user without permissions. A line "! protect PATTERN" puts a protection
+// rule, and "! approve" lets the change that waits take effect, both from beside
+// this front. Lines that begin with # are comments.
 func TestWire(t *testing.T) {
 	files, err := filepath.Glob("testdata/wire/*.txt")
 	if err != nil || len(files) == 0 {
@@ -67,9 +69,14 @@ func play(t *testing.T, file, script string) {
 	for line := range strings.Lines(script) {
 		request, is := strings.CutPrefix(line, "> ")
 		switch {
-		case strings.HasPrefix(line, "#"):
+		case strings.HasPrefix(line, "#"), strings.HasPrefix(line, "!"):
 			skipping = false
 			out.WriteString(line)
+			if pattern, is := strings.CutPrefix(strings.TrimSpace(line), "! protect "); is {
+				f.protect(t, pattern)
+			} else if strings.HasPrefix(line, "! approve") {
+				f.approve(t)
+			}
 			continue
 		case !is && (strings.HasPrefix(line, "<") || skipping):
 			skipping = strings.TrimSpace(line) != ""
@@ -111,6 +118,9 @@ func normal(b []byte) []byte {
 		{`Date":[0-9.]+`, `Date":0`},
 		{`\(decision [0-9A-Z]{26}\)`, `(decision ID)`},
 		{`"NextToken":"[^"]+"`, `"NextToken":"TOKEN"`},
+		{`PENDING-[0-9A-Z]{26}`, `PENDING-CHANGE`},
+		{`change [0-9A-Z]{26}`, `change CHANGE`},
+		{`--id [0-9A-Z]{26}`, `--id CHANGE`},
 	} {
 		b = regexp.MustCompile(r.find).ReplaceAll(b, []byte(r.put))
 	}
