@@ -3,8 +3,6 @@ package change
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/binary"
-	"hash"
 	"strings"
 	"time"
 
@@ -259,7 +257,7 @@ func (w *submission) known(r kv.Reader) (Result, bool, error) {
 	if w.Key == "" {
 		return Result{}, false, nil
 	}
-	old, err := record.Find[repeated](r, repeatKey(w.target.Account, w.who.Name, w.Key))
+	old, err := record.Find[repeated](r, repeatKey(w.target.Account, w.who.ARN(), w.Key))
 	if err != nil || old == nil || old.Time < w.now.Add(-repeatFor).UnixMicro() {
 		return Result{}, false, err
 	}
@@ -287,37 +285,34 @@ func (w *submission) remember(tx *Tx) error {
 		return err
 	}
 	now := w.now.UnixMicro()
-	if err := putDue(tx, w.now.Add(repeatFor), w.target.Account, dueForget, w.who.Name+"\x00"+w.Key); err != nil {
+	if err := putDue(tx, w.now.Add(repeatFor), w.target.Account, dueForget, w.who.ARN()+"\x00"+w.Key); err != nil {
 		return err
 	}
-	return record.Put(tx, repeatKey(w.target.Account, w.who.Name, w.Key), repeated{ID: w.id, Print: print, Time: now})
+	return record.Put(tx, repeatKey(w.target.Account, w.who.ARN(), w.Key), repeated{ID: w.id, Print: print, Time: now})
 }
 
-// print is a keyed-by-nothing hash of a request: it stands in an encrypted record
-// only.
+// print is a hash of a request. It has no key, and so stands in an encrypted
+// record only.
 func (w *submission) print() ([]byte, error) {
-	h := sha256.New()
-	if w.Same != nil {
-		writePart(h, w.Same)
-		return h.Sum(nil), nil
-	}
-	for _, s := range []string{w.Edit.Operation().String(), w.target.Noun, w.target.Region, w.target.Name, w.Reason} {
-		writePart(h, []byte(s))
-	}
-	if r, ok := w.Edit.(interface{ Repeats() []byte }); ok {
-		writePart(h, r.Repeats())
-	} else if p, ok := w.Edit.(Proposal); ok {
-		b, err := p.Encode()
-		if err != nil {
-			return nil, err
+	parts := [][]byte{w.Same}
+	if w.Same == nil {
+		for _, s := range []string{w.Edit.Operation().String(), w.target.Noun, w.target.Region, w.target.Name, w.Reason} {
+			parts = append(parts, []byte(s))
 		}
-		writePart(h, b)
+		if r, ok := w.Edit.(interface{ Repeats() []byte }); ok {
+			parts = append(parts, r.Repeats())
+		} else if p, ok := w.Edit.(Proposal); ok {
+			b, err := p.Encode()
+			if err != nil {
+				return nil, err
+			}
+			parts = append(parts, b)
+		}
 	}
-	return h.Sum(nil), nil
-}
-
-// writePart hashes a length and then the bytes.
-func writePart(h hash.Hash, b []byte) {
-	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(b))))
-	h.Write(b)
+	b, err := record.Encode(parts)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(b)
+	return sum[:], nil
 }
