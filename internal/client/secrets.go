@@ -114,6 +114,9 @@ type Written struct {
 	Created   bool      `json:"created,omitempty"` // the secret was absent before
 }
 
+// Outcome is what became of the write.
+func (w Written) Outcome() Outcome { return Outcome{Change: w.Change, Status: w.Status} }
+
 // CreateRequest asks for a new secret. Without a Value it has no version.
 type CreateRequest struct {
 	Name        string
@@ -174,6 +177,9 @@ type Deleted struct {
 	Change string    `json:"change,omitempty"`
 	Status string    `json:"status,omitempty"`
 }
+
+// Outcome is what became of the deletion.
+func (d Deleted) Outcome() Outcome { return Outcome{Change: d.Change, Status: d.Status} }
 
 // Delete marks a secret for deletion, or with Force deletes it at once.
 func (c *Client) Delete(ctx context.Context, name string, o DeleteOptions) (Deleted, error) {

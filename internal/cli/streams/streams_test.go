@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 
@@ -75,5 +76,45 @@ func TestSystemHonoursNoColor(t *testing.T) {
 	s := streams.System(func(k string) string { return map[string]string{"NO_COLOR": "1"}[k] })
 	if s.Colour {
 		t.Error("NO_COLOR was ignored")
+	}
+}
+
+func TestConfirm(t *testing.T) {
+	for in, want := range map[string]bool{"y\n": true, "YES \r\n": true, "yes": true, "n\n": false, "\n": false, "": false, "yeah\n": false} {
+		var talk bytes.Buffer
+		rest := strings.NewReader(in + "more")
+		if in == "yes" || in == "" {
+			rest = strings.NewReader(in)
+		}
+		s := &streams.Streams{In: rest, Err: &talk, InTerminal: true}
+		got, err := s.Confirm(t.Context(), "Go on?")
+		if err != nil || got != want {
+			t.Errorf("%q: %v, %v, want %v", in, got, err, want)
+		}
+		if !strings.HasPrefix(talk.String(), "Go on? (y/N): ") {
+			t.Errorf("asked %q", &talk)
+		}
+		if left, _ := io.ReadAll(rest); len(in) > 0 && in[len(in)-1] == '\n' && string(left) != "more" {
+			t.Errorf("%q: the next line was read too; %q is left", in, left)
+		}
+	}
+}
+
+func TestLineRefuses(t *testing.T) {
+	s := &streams.Streams{In: strings.NewReader("y\n"), Err: io.Discard}
+	if _, err := s.Line(t.Context(), "x"); !errors.Is(err, streams.ErrNoTerminal) {
+		t.Errorf("without a terminal: %v", err)
+	}
+	s = &streams.Streams{In: strings.NewReader(strings.Repeat("x", 5000)), Err: io.Discard, InTerminal: true}
+	if _, err := s.Line(t.Context(), "x"); err == nil {
+		t.Error("a line without end was taken")
+	}
+	blocked, w := io.Pipe()
+	defer w.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s = &streams.Streams{In: blocked, Err: io.Discard, InTerminal: true}
+	if _, err := s.Confirm(ctx, "x"); !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
 	}
 }

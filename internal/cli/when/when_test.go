@@ -36,3 +36,16 @@ func TestTimes(t *testing.T) {
 		})
 	}
 }
+
+func TestAgo(t *testing.T) {
+	now := time.Date(2026, 11, 23, 8, 0, 0, 0, time.UTC)
+	for d, want := range map[time.Duration]string{-time.Hour: "just now", 59 * time.Second: "just now", 90 * time.Second: "1m ago",
+		59 * time.Minute: "59m ago", 2 * time.Hour: "2h ago", 47 * time.Hour: "1d ago", 80 * 24 * time.Hour: "80d ago"} {
+		if got := when.Ago(now.Add(-d), now); got != want {
+			t.Errorf("%s: %q, want %q", d, got, want)
+		}
+	}
+	if got := when.Ago(time.Time{}, now); got != "" {
+		t.Errorf("no time is %q", got)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -66,7 +67,7 @@ func newLimited(t testing.TB, c coretest.Config, r Rate) *server {
 // notices delivers to loopback.
 func notices(core *coretest.Core) *notify.Service {
 	guard := egress.New(egress.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
-	return notify.New(notify.Config{Gate: core.Gate, Changes: core.Changes, People: core.Authn, Poster: guard.Poster()})
+	return notify.New(notify.Config{Gate: core.Gate, Changes: core.Changes, People: core.Authn, Poster: guard.Poster(), Logger: slog.New(slog.DiscardHandler)})
 }
 
 // after returns the newest records of the log, those behind a place in it.

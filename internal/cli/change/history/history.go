@@ -107,7 +107,7 @@ func Run(ctx context.Context, o *Options) error {
 		return table.JSON(o.Env.Streams.Out, append([]client.Change{}, items...))
 	}
 	names := which.Known(ctx, c)
-	t := table.New(o.Env.Streams, "ID", "TIME", "STATUS", "OF", "OPERATION", "FROM", "TO", "KEYS", "AUTHOR", "REASON")
+	t := table.New(o.Env.Streams, "ID", "TIME", "STATUS", "PROJECT", "OPERATION", "FROM", "TO", "KEYS", "AUTHOR", "REASON")
 	for _, h := range items {
 		t.Row(cmp.Or(h.Short, h.ID), h.Time, h.Status, names.Of(h), h.Operation, h.Base, h.Version, h.Keys, render.Who(h.Author), h.Reason)
 	}

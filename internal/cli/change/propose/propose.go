@@ -34,6 +34,7 @@ type Options struct {
 	At      string
 	Wait    bool
 	Within  time.Duration
+	Key     string // of idempotency
 	Yes     bool
 	JSON    bool
 }
@@ -91,6 +92,7 @@ When piped, prints the id of the change and its status.`,
 	f.StringVar(&o.At, "at", "", "take effect at a `TIME`, once approved: 2h, 2026-11-23T22:00:00Z")
 	f.BoolVar(&o.Wait, "wait", false, "wait until it is decided; the exit code says how")
 	f.StringVar(&within, "within", "", "with --wait: give up after this `LONG`")
+	f.StringVar(&o.Key, "idempotency-key", "", "make the same proposal once only, however often it is repeated within a day with this `KEY`")
 	f.BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
 	env.JSON(cmd, &o.JSON)
 	return cmd
@@ -119,7 +121,7 @@ func (o *Options) check(within string) (err error) {
 
 // Run proposes.
 func Run(ctx context.Context, o *Options) error {
-	opts := client.Options{Draft: o.Draft}
+	opts := client.Options{Draft: o.Draft, Key: o.Key}
 	if o.At != "" {
 		at, err := when.Future(o.At, o.Env.Time())
 		if err != nil {

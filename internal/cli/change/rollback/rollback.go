@@ -25,6 +25,7 @@ type Options struct {
 	which.Change
 	To     string // version or time
 	Reason string
+	Key    string // of idempotency
 	Yes    bool
 	JSON   bool
 }
@@ -66,6 +67,7 @@ at a time.`,
 	f := cmd.Flags()
 	f.StringVar(&o.To, "to", "", "a `VERSION` by its number, or a time: 1h, 2026-11-23T08:00:00Z")
 	f.StringVarP(&o.Reason, "reason", "r", "", "why: a `TEXT` without secrets, which reviewers see")
+	f.StringVar(&o.Key, "idempotency-key", "", "roll back once only, however often it is repeated within a day with this `KEY`")
 	f.BoolVarP(&o.Yes, "yes", "y", false, "do not ask")
 	env.JSON(cmd, &o.JSON)
 	return cmd
@@ -98,7 +100,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	req := client.RollbackRequest{Reason: o.Reason}
+	req := client.RollbackRequest{Reason: o.Reason, Options: client.Options{Key: o.Key}}
 	var place which.Place
 	if o.ID == "" {
 		if place, err = o.Find(ctx, o.Env, c, o.Name); err != nil {

@@ -8,7 +8,8 @@ import (
 
 	"countersign/internal/cli/env"
 	"countersign/internal/cli/exit"
-	"countersign/internal/cli/project/said"
+	"countersign/internal/cli/table"
+	"countersign/internal/client"
 )
 
 // Options of the command.
@@ -62,5 +63,9 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	return said.Result(o.Env.Streams, o.JSON, p, p.Result, "created project", o.Name)
+	if o.JSON {
+		return table.JSON(o.Env.Streams.Out, p)
+	}
+	o.Env.Told(client.Outcome(p.Result), "created project %q", o.Name)
+	return nil
 }

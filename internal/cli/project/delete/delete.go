@@ -7,7 +7,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"countersign/internal/cli/env"
-	"countersign/internal/cli/project/said"
+	"countersign/internal/cli/table"
+	"countersign/internal/client"
 )
 
 // Options of the command.
@@ -47,5 +48,9 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	return said.Result(o.Env.Streams, o.JSON, r, r, "deleted project", o.Name)
+	if o.JSON {
+		return table.JSON(o.Env.Streams.Out, r)
+	}
+	o.Env.Told(client.Outcome(r), "deleted project %q", o.Name)
+	return nil
 }

@@ -55,10 +55,6 @@ func Run(ctx context.Context, o *Options) error {
 	if o.JSON {
 		return table.JSON(o.Env.Streams.Out, res)
 	}
-	if res.Status == client.Applied {
-		o.Env.Streams.Notef("deleted %q", o.Name)
-	} else {
-		o.Env.Streams.Notef("proposed: change %s waits for approval; run: countersign review --id %s", res.Change, res.Change)
-	}
+	o.Env.Told(client.Outcome(res), "deleted %q", o.Name)
 	return nil
 }

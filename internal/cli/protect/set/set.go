@@ -157,13 +157,10 @@ func Run(ctx context.Context, o *Options) error {
 	if o.JSON {
 		return table.JSON(o.Env.Streams.Out, res)
 	}
-	switch {
-	case res.Change == "":
+	if res.Change == "" {
 		o.Env.Streams.Notef("nothing to change")
-	case res.Status == client.Applied:
-		o.Env.Streams.Notef("set %s", what)
-	default:
-		o.Env.Streams.Notef("proposed: change %s waits for approval; run: countersign review --id %s", res.Change, res.Change)
+	} else {
+		o.Env.Told(client.Outcome(res), "set %s", what)
 	}
 	return nil
 }

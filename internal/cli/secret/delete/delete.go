@@ -77,6 +77,7 @@ func Run(ctx context.Context, o *Options) error {
 	switch {
 	case o.JSON:
 		return table.JSON(s.Out, d)
+	case o.Env.Waits(d.Outcome()):
 	case o.Force:
 		s.Notef("deleted %q for good", o.Name)
 	default:

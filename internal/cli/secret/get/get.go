@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -15,6 +14,7 @@ import (
 	"countersign/internal/cli/exit"
 	"countersign/internal/cli/input"
 	"countersign/internal/cli/object"
+	"countersign/internal/cli/streams"
 	"countersign/internal/cli/table"
 	"countersign/internal/client"
 	"countersign/internal/sensitive"
@@ -106,7 +106,7 @@ func Run(ctx context.Context, o *Options) error {
 func (o *Options) print(data sensitive.Bytes) error {
 	s := o.Env.Streams
 	b := data.Reveal()
-	if s.OutTerminal && !o.Force && !text(b) {
+	if s.OutTerminal && !o.Force && !streams.Showable(b) {
 		return exit.Usagef("the value of %q is no text; pipe it, or give --output, or --force to print it on the terminal", o.Name)
 	}
 	if _, err := s.Out.Write(b); err != nil {
@@ -116,20 +116,6 @@ func (o *Options) print(data sensitive.Bytes) error {
 		fmt.Fprintln(s.Out)
 	}
 	return nil
-}
-
-// text reports whether bytes can be shown on a terminal without moving its
-// cursor or changing its state.
-func text(b []byte) bool {
-	if !utf8.Valid(b) {
-		return false
-	}
-	for _, r := range string(b) {
-		if r < ' ' && r != '\n' && r != '\t' && r != '\r' || r >= 0x7f && r < 0xa0 {
-			return false
-		}
-	}
-	return true
 }
 
 // answer is a value as --json prints it.

@@ -93,6 +93,7 @@ func Run(ctx context.Context, o *Options) error {
 	switch {
 	case o.JSON:
 		return table.JSON(s.Out, w)
+	case o.Env.Waits(w.Outcome()):
 	case w.Change == "":
 		s.Notef("nothing to change: the label is there already")
 	case o.Remove:

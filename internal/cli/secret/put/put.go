@@ -139,7 +139,7 @@ func Run(ctx context.Context, o *Options) error {
 	if w.Change == "" {
 		o.Env.Streams.Notef("nothing to change: version %d of %q holds this value already", w.Version, o.Name)
 	} else {
-		o.Env.Streams.Notef("stored version %d of %q", w.Version, o.Name)
+		o.Env.Told(w.Outcome(), "stored version %d of %q", w.Version, o.Name)
 	}
 	return nil
 }

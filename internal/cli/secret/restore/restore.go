@@ -97,7 +97,7 @@ func Run(ctx context.Context, o *Options) error {
 	case w.Change == "":
 		o.Env.Streams.Notef("%q was not marked for deletion", o.Name)
 	default:
-		o.Env.Streams.Notef("restored %q", o.Name)
+		o.Env.Told(w.Outcome(), "restored %q", o.Name)
 	}
 	return nil
 }

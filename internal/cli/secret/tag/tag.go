@@ -46,6 +46,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.Tag(ctx, o.Name, o.Tags)
+	w, err := c.Tag(ctx, o.Name, o.Tags)
+	o.Env.Waits(w.Outcome())
 	return err
 }

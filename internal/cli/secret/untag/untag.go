@@ -41,6 +41,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	_, err = c.Untag(ctx, o.Name, o.Keys)
+	w, err := c.Untag(ctx, o.Name, o.Keys)
+	o.Env.Waits(w.Outcome())
 	return err
 }

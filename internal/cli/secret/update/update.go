@@ -69,6 +69,6 @@ func Run(ctx context.Context, o *Options) error {
 	if o.JSON {
 		return table.JSON(o.Env.Streams.Out, w)
 	}
-	o.Env.Streams.Notef("changed %q", o.Name)
+	o.Env.Told(w.Outcome(), "changed %q", o.Name)
 	return nil
 }

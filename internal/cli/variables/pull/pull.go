@@ -16,6 +16,7 @@ import (
 	"countersign/internal/cli/env"
 	"countersign/internal/cli/exit"
 	"countersign/internal/cli/settings"
+	"countersign/internal/cli/streams"
 	"countersign/internal/cli/table"
 	"countersign/internal/cli/variables/kept"
 	"countersign/internal/dotenv"
@@ -107,6 +108,9 @@ func Run(ctx context.Context, o *Options) error {
 		text, err := dotenv.Format(o.Format, pairs)
 		if err != nil {
 			return err
+		}
+		if s.OutTerminal && !streams.Showable(text.Reveal()) {
+			return exit.Usagef("a value holds what would control the terminal; pipe it, or give --output FILE")
 		}
 		_, err = s.Out.Write(text.Reveal())
 		return err
