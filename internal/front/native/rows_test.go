@@ -207,6 +207,7 @@ func TestDenied(t *testing.T) {
 func TestBadInput(t *testing.T) {
 	s, th := furnished(t)
 	before := s.Dump(t)
+	s.Records(t) // so that no record of the set-up comes after those of the test
 	bad := func(r route, what, path, body string, status int) {
 		t.Helper()
 		n := s.Log.Stats().Seq
