@@ -56,7 +56,12 @@ func (o *overlay) check() error {
 // Scan implements kv.Reader: the pairs below, with the writes laid over them.
 func (o *overlay) Scan(rng kv.Range) iter.Seq2[kv.Pair, error] {
 	return func(yield func(kv.Pair, error) bool) {
-		before := func(a, b []byte) bool { return bytes.Compare(a, b) < 0 != rng.Reverse }
+		before := func(a, b []byte) bool {
+			if rng.Reverse {
+				a, b = b, a
+			}
+			return bytes.Compare(a, b) < 0
+		}
 		mine := o.within(rng)
 		emit := func(p kv.Pair) bool { return p.Value == nil || yield(p, nil) }
 		for p, err := range o.Reader.Scan(rng) {
