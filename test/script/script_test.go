@@ -79,8 +79,8 @@ func serve(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || s.cmd != nil {
 		ts.Fatalf("serve starts one server")
 	}
-	dev := len(args) == 0
-	if dev {
+	dev := len(args) == 0 || args[0] == "dev"
+	if len(args) == 0 {
 		args = []string{"dev", "--dir", "dev", "--listen", "127.0.0.1:0"}
 	}
 	log, err := os.OpenFile(ts.MkAbs("server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)

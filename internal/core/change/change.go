@@ -185,7 +185,8 @@ type Tx struct {
 	Change *Record // Apply sets Base, Version and Keys
 
 	audit   *audit.Record
-	account string // whose thing is altered
+	account string       // whose thing is altered
+	access  *gate.Access // of the caller, for steps of a review
 	noop    bool
 	content []byte
 	notices int // how many it has put

@@ -2,11 +2,13 @@ package change
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
+	"countersign/internal/core/gate"
 	"countersign/internal/core/notice"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/protect"
@@ -199,14 +201,27 @@ func (s *Service) applyDue(tx *Tx, e *entry) error {
 	if ev.conflict != nil {
 		return back(Conflicted)
 	}
+	if ev.author == nil {
+		return back(Pending)
+	}
+	if len(ev.rules) == 0 { // nobody else has agreed to it: the author must be allowed it now
+		author := *ev.author
+		author.Region, author.Front, author.Time, author.Secure = e.prop.Region, e.rec.Front, tx.Now, true
+		err := s.reauthorize(tx, e, gate.NewAccess(tx, s.gate.Auth, author, &audit.Record{}))
+		if err != nil && !errs.Is(err, errs.Denied) {
+			return err
+		}
+		if err != nil || e.prop.Only {
+			e.prop.Only = true
+			return back(Pending)
+		}
+	}
 	standing, err := s.stand(tx, e, ev)
 	if err != nil {
 		return err
 	}
-	for _, st := range standing {
-		if !st.Met() || ev.author == nil {
-			return back(Pending)
-		}
+	if slices.ContainsFunc(standing, func(st protect.Standing) bool { return !st.Met() }) {
+		return back(Pending)
 	}
 	at, err := effective(ev.rules, e.rec, tx.Now)
 	if err != nil {

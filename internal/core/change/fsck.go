@@ -12,6 +12,7 @@ func Rules() []fsck.Rule {
 		{Kind: "change", Shape: "ssssss", Decode: record.Check[Record]},
 		{Kind: "change-place", Shape: "sss", Decode: record.Check[place]},
 		{Kind: "change-open", Shape: "sss"},
+		{Kind: "change-open-by", Shape: "ssss"},
 		{Kind: "change-open-of", Shape: "ssssss"},
 		{Kind: "change-repeat", Shape: "ssss", Decode: record.Check[repeated]},
 		{Kind: "proposal", Shape: "sss", Decode: record.Check[proposal]},

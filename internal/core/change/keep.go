@@ -70,6 +70,9 @@ func placeKey(account, id string) kv.Key    { return kv.K(account, "change-place
 func openKey(account, id string) kv.Key     { return kv.K(account, "change-open", id) }
 func proposalKey(account, id string) kv.Key { return kv.K(account, "proposal", id) }
 func editKey(account, id string) kv.Key     { return kv.K(account, "proposal-edit", id) }
+func openByKey(account, author, id string) kv.Key {
+	return kv.K(account, "change-open-by", author, id)
+}
 func openOfKey(t Target, id string) kv.Key {
 	return kv.K(t.Account, "change-open-of", t.Noun, t.Region, t.Name, id)
 }
@@ -93,8 +96,11 @@ func putNew(tx *Tx, t Target) error {
 	return record.Put(tx, recordKey(t, tx.Change.ID), tx.Change)
 }
 
-// maxOpen is how many changes to one thing may wait at once.
-const maxOpen = 50
+// How many changes to one thing, and of one author, may wait at once.
+const (
+	maxOpen   = 50
+	maxOpenBy = 1000
+)
 
 // entry is a change with what is kept of it.
 type entry struct {

@@ -135,7 +135,16 @@ func (s *Service) open(tx *Tx, t Target, rec *Record) error {
 			return errs.Coded(errs.Limit, CodeOpen, "%d changes to this wait already: have them decided or withdraw some", maxOpen)
 		}
 	}
-	for _, k := range []kv.Key{openKey(t.Account, rec.ID), openOfKey(t, rec.ID)} {
+	by := 0
+	for _, err := range tx.Scan(kv.Prefix(kv.K(t.Account, "change-open-by", rec.Author))) {
+		if err != nil {
+			return err
+		}
+		if by++; by >= maxOpenBy {
+			return errs.Coded(errs.Limit, CodeOpen, "%d changes of yours wait already: have them decided or withdraw some", maxOpenBy)
+		}
+	}
+	for _, k := range []kv.Key{openKey(t.Account, rec.ID), openOfKey(t, rec.ID), openByKey(t.Account, rec.Author, rec.ID)} {
 		if err := tx.Put(k, []byte{1}); err != nil {
 			return err
 		}

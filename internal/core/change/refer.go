@@ -60,6 +60,9 @@ func (c *checker) pair(key kv.Key, value []byte) error {
 		}
 		return nil
 	}
+	if strs, _, err := key.Parts("ssss"); err == nil && strs[1] == "change-open-by" {
+		return c.open(key, strs[0], strs[3])
+	}
 	strs, _, err := key.Parts("sss")
 	if err != nil {
 		return nil // of another kind
@@ -113,7 +116,7 @@ func (c *checker) change(key kv.Key, t Target, id string, value []byte) error {
 	if !rec.Status.Open() {
 		return nil
 	}
-	for _, needs := range []kv.Key{proposalKey(t.Account, id), editKey(t.Account, id), openKey(t.Account, id), openOfKey(t, id)} {
+	for _, needs := range []kv.Key{proposalKey(t.Account, id), editKey(t.Account, id), openKey(t.Account, id), openOfKey(t, id), openByKey(t.Account, rec.Author, id)} {
 		if err := c.there(key, needs, "an open change lacks its proposal, its edit or its place in an index"); err != nil {
 			return err
 		}

@@ -734,3 +734,49 @@ func TestBreakGlass(t *testing.T) {
 		t.Errorf("report %+v, %v", changes, err)
 	}
 }
+
+// TestDraftAsksAgain: whoever lost the permission meanwhile cannot have a draft
+// applied, nor a change that only waited for its time.
+func TestDraftAsksAgain(t *testing.T) {
+	o := newOffice(t)
+	ctx := t.Context()
+	dora, _ := o.User(t, "dora", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["secretsmanager:CreateSecret","countersign:WithdrawChange"],"Resource":"*"}]}`)
+	draft, err := o.Secrets.Patch(ctx, dora, secret.PatchRequest{ID: name.SecretID{Name: "a"}, Set: vars("A", "1"), Options: change.Options{Draft: true}})
+	must(t, err)
+	at := time.Now().Add(200 * time.Millisecond)
+	later, err := o.Secrets.Patch(ctx, dora, secret.PatchRequest{ID: name.SecretID{Name: "b"}, Set: vars("A", "1"), Options: change.Options{NotBefore: at}})
+	must(t, err)
+	if later.Status != change.Approved {
+		t.Errorf("only its time has not come: %+v", later)
+	}
+	_, err = o.Authn.PutPolicy(ctx, o.Admin, "dora-policy", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"countersign:WithdrawChange","Resource":"*"}]}`, "")
+	must(t, err)
+	if _, err := o.Changes.Ready(ctx, dora, draft.Change); !errs.Is(err, errs.Denied) {
+		t.Errorf("a draft of who may no longer write: %v", err)
+	}
+	time.Sleep(time.Until(at) + 10*time.Millisecond)
+	must(t, o.Changes.Due(ctx))
+	if st := o.status(later.Change); st != change.Pending || o.value("b") != "absent" {
+		t.Errorf("its time came, and it is %s", st)
+	}
+}
+
+// TestGlassKeepsRules: an emergency lets nobody change who may do what.
+func TestGlassKeepsRules(t *testing.T) {
+	o := newOffice(t)
+	ctx := t.Context()
+	must(t, o.group("firefighters"))
+	must(t, only(o.Authn.AddToGroup(ctx, o.Admin, "firefighters", "admin")))
+	rule := protect.Rule{Name: "prod", Match: []string{"*/production", "group:*"}, BreakGlass: "firefighters"}
+	o.protects(rule)
+	admin := o.Admin
+	admin.MFA = time.Now()
+	_, err := o.Changes.BreakGlass(ctx, admin, change.GlassRequest{Reason: "the database is down"})
+	must(t, err)
+	if res, err := o.Changes.PutRules(ctx, admin, change.RuleChange{Delete: "prod"}, "", change.Options{}); err != nil || res.Status != change.Pending {
+		t.Errorf("the rule itself: %+v, %v", res, err)
+	}
+	if res, err := o.Authn.AddToGroup(ctx, admin, "approvers", "alice"); err != nil || res.Status != change.Pending {
+		t.Errorf("a membership: %+v, %v", res, err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"countersign/internal/caller"
+	"countersign/internal/core/gate"
 	"countersign/internal/core/notice"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/protect"
@@ -51,6 +52,9 @@ func (s *Service) Ready(ctx context.Context, who caller.Caller, id string) (Reco
 		if e.rec.Status != Draft {
 			return &errs.Error{Kind: errs.Precondition, Code: CodeClosed, Field: string(e.rec.Status), Msg: "the change is no draft but " + string(e.rec.Status)}
 		}
+		if err := s.reauthorize(tx, e, tx.access); err != nil {
+			return err
+		}
 		e.rec.Status, e.prop.Proposed = Pending, tx.Now.UnixMicro()
 		ev, err := s.evaluate(tx, e, tx.Now)
 		switch {
@@ -65,6 +69,26 @@ func (s *Service) Ready(ctx context.Context, who caller.Caller, id string) (Reco
 		_, err = s.count(tx, e, ev) // no rule may hold
 		return err
 	})
+}
+
+// reauthorize asks policy about the edit of a change once more: a has the author
+// as its caller. Since it was proposed the author may have lost the permission,
+// or may only propose now.
+func (s *Service) reauthorize(tx *Tx, e *entry, a *gate.Access) error {
+	data, err := tx.Get(editKey(e.target.Account, e.rec.ID))
+	if err != nil {
+		return err
+	}
+	edit, err := s.decode(e, data)
+	if err != nil {
+		return err
+	}
+	a.Proposable = true
+	if err := edit.Allow(a); err != nil {
+		return err
+	}
+	e.prop.Only = e.prop.Only || a.OnlyProposes
+	return nil
 }
 
 // own runs a step that only the author of a change may do.

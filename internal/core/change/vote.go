@@ -81,7 +81,7 @@ func (s *Service) act(ctx context.Context, who caller.Caller, op policy.Op, id s
 		if err != nil {
 			return err
 		}
-		tx := &Tx{Txn: txn, Now: now, Who: who, audit: a.Record, Change: e.rec}
+		tx := &Tx{Txn: txn, Now: now, Who: who, audit: a.Record, access: a, Change: e.rec}
 		tx.audit.Change = e.rec.ID
 		if err := f(tx, e); err != nil {
 			return err
@@ -366,7 +366,7 @@ func (s *Service) drop(tx *Tx, edit Edit) error {
 func (s *Service) close(tx *Tx, e *entry, as Status, text string) error {
 	acct, id := e.target.Account, e.rec.ID
 	e.rec.Status, e.rec.Ended, e.rec.EndedBy, e.rec.Conflicts = as, tx.Now.UnixMicro(), tx.Who.ARN(), nil
-	for _, k := range []kv.Key{openKey(acct, id), openOfKey(e.target, id), editKey(acct, id)} {
+	for _, k := range []kv.Key{openKey(acct, id), openOfKey(e.target, id), openByKey(acct, e.rec.Author, id), editKey(acct, id)} {
 		if err := tx.Delete(k); err != nil {
 			return err
 		}

@@ -43,16 +43,13 @@ const (
 	ChangeReminder   Kind = "change.reminder" // it still waits for votes
 	BreakGlassOpened Kind = "break_glass.opened"
 	BreakGlassClosed Kind = "break_glass.closed"
-	RotationDone     Kind = "rotation.succeeded"
-	RotationFailed   Kind = "rotation.failed"
 	Test             Kind = "notify.test" // somebody tries a target
 )
 
 // Kinds lists every Kind that a filter can name.
 func Kinds() []Kind {
 	return []Kind{ChangeProposed, ChangeApproved, ChangeApplied, ChangeRejected, ChangeWithdrawn, ChangeExpired,
-		ChangeConflicted, ChangePending, ChangeCommented, ChangeReminder, BreakGlassOpened, BreakGlassClosed,
-		RotationDone, RotationFailed}
+		ChangeConflicted, ChangePending, ChangeCommented, ChangeReminder, BreakGlassOpened, BreakGlassClosed}
 }
 
 // Bounds of what a notice holds, in bytes and pieces: it is small enough for one

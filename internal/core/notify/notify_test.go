@@ -68,6 +68,13 @@ func (p *poster) all() []posted {
 	return slices.Clone(p.got)
 }
 
+// answers sets what is answered from now on; nil: 200.
+func (p *poster) answers(f func(ctx context.Context, url string, n int) (int, time.Duration, error)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.answer = f
+}
+
 // ids lists the delivery ids posted to a URL.
 func (p *poster) ids(url string) (out []string) {
 	for _, g := range p.all() {
@@ -92,6 +99,12 @@ func (m *mailbox) Send(_ context.Context, msg notify.Mail) error {
 	return m.err
 }
 
+func (m *mailbox) all() []notify.Mail {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.mail)
+}
+
 // counts is an observer.
 type counts struct {
 	mu sync.Mutex
@@ -105,6 +118,12 @@ func (c *counts) Notified(target, outcome string) {
 		c.n = map[string]int{}
 	}
 	c.n[target+" "+outcome]++
+}
+
+func (c *counts) of(what string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n[what]
 }
 
 type fixture struct {
@@ -271,7 +290,7 @@ func TestFanOut(t *testing.T) {
 			t.Errorf("posted %v", got)
 		}
 		var to []string
-		for _, m := range f.box.mail {
+		for _, m := range f.box.all() {
 			to = append(to, strings.Join(m.To, "+"))
 		}
 		slices.Sort(to)
@@ -286,8 +305,8 @@ func TestFanOut(t *testing.T) {
 				t.Errorf("%q is left", k)
 			}
 		}
-		if f.counts.n["webhook delivered"] != 4 || f.counts.n["email delivered"] != 2 {
-			t.Errorf("counted %v", f.counts.n)
+		if f.counts.of("webhook delivered") != 4 || f.counts.of("email delivered") != 2 {
+			t.Error("the attempts were counted otherwise")
 		}
 	})
 }
@@ -328,11 +347,11 @@ func TestRetries(t *testing.T) {
 		if st := f.target("down"); st.Waiting != 0 || st.Fails != notify.MaxAttempts || st.Why == "" || st.Failed.IsZero() {
 			t.Errorf("target %+v", st)
 		}
-		if f.counts.n["webhook failed"] != notify.MaxAttempts-1 || f.counts.n["webhook dead"] != 1 {
-			t.Errorf("counted %v", f.counts.n)
+		if f.counts.of("webhook failed") != notify.MaxAttempts-1 || f.counts.of("webhook dead") != 1 {
+			t.Error("the attempts were counted otherwise")
 		}
 
-		f.poster.answer = nil // it is up again
+		f.poster.answers(nil) // it is up again
 		again, err := f.Replay(t.Context(), f.Admin, dead[0].ID[:24], "up again")
 		if err != nil || again.ID != dead[0].ID {
 			t.Fatalf("replayed %+v, %v", again, err)
@@ -578,7 +597,7 @@ func TestDelete(t *testing.T) {
 		before := len(f.poster.all())
 		must(t, f.Delete(ctx, f.Admin, "a", "no longer"))
 		f.hook("a") // of the same name: what was meant for the other one is not its
-		f.poster.answer = nil
+		f.poster.answers(nil)
 		time.Sleep(time.Hour)
 		if w, _, _ := f.Totals(ctx); w != 0 || len(f.poster.all()) != before {
 			t.Errorf("%d wait, %d posted after it was gone", w, len(f.poster.all())-before)

@@ -168,7 +168,7 @@ func TestTry(t *testing.T) {
 	}
 	_, err = f.Put(ctx, f.Admin, notify.PutRequest{Name: "m", To: ptr([]string{"a@example.com"})})
 	must(t, err)
-	if res, err := f.Try(ctx, f.Admin, "m"); err != nil || !res.Delivered || len(f.box.mail) != 1 {
+	if res, err := f.Try(ctx, f.Admin, "m"); err != nil || !res.Delivered || len(f.box.all()) != 1 {
 		t.Errorf("tried %+v, %v", res, err)
 	}
 	if w, dead, _ := f.Totals(ctx); w != 0 || dead != 0 {
@@ -226,7 +226,7 @@ func TestCanary(t *testing.T) {
 			see(p.body, nil)
 			see(p.header, nil)
 		}
-		see(f.box.mail, nil)
+		see(f.box.all(), nil)
 		err = f.Engine.View(ctx, func(r kv.Reader) error {
 			for p, err := range r.Scan(kv.Range{}) {
 				if err != nil {
