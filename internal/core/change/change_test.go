@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -544,9 +545,9 @@ func TestFlush(t *testing.T) {
 			t.Errorf("without a relay: %v", err)
 		}
 		// It waits for what was before it, not for what keeps coming.
-		n := 0
+		var batches atomic.Int64
 		l.slow = func() {
-			if n++; n < 1000 {
+			if n := batches.Add(1); n < 1000 {
 				if _, err := p.submit(t.Context(), edit{name: fmt.Sprint("more-", n)}); err != nil {
 					t.Error(err)
 				}
@@ -556,7 +557,7 @@ func TestFlush(t *testing.T) {
 		if err := p.relay.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if n >= 1000 {
+		if n := batches.Load(); n >= 1000 {
 			t.Errorf("it waited for %d batches", n)
 		}
 		stop()

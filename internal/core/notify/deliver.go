@@ -129,10 +129,20 @@ func (s *Service) attemptAll(ctx context.Context, p place, t *target, items []it
 		failed = failed || results[i].why != ""
 		if err := s.settle(ctx, p, t, items[i], results[i]); err != nil {
 			s.complain(ctx, "noting what became of a notice", p, err)
+			rest(ctx)
 			return true
 		}
 	}
 	return failed
+}
+
+// rest lets some time pass before what could not be noted is sent again: the
+// receiver is not to feel that the store takes no writes.
+func rest(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(firstPause):
+	}
 }
 
 // result is what came of an attempt.

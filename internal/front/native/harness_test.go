@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"countersign/internal/core/audit"
 	"countersign/internal/core/authn"
 	"countersign/internal/core/coretest"
 	"countersign/internal/core/inspect"
@@ -65,7 +67,19 @@ func newLimited(t testing.TB, c coretest.Config, r Rate) *server {
 // notices delivers to loopback.
 func notices(core *coretest.Core) *notify.Service {
 	guard := egress.New(egress.Config{Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
-	return notify.New(notify.Config{Gate: core.Gate, Changes: core.Changes, People: core.Authn, Poster: guard.Poster()})
+	return notify.New(notify.Config{Gate: core.Gate, Changes: core.Changes, People: core.Authn, Poster: guard.Poster(), Logger: slog.New(slog.DiscardHandler)})
+}
+
+// after returns the newest records of the log, those behind a place in it.
+func (s *server) after(t testing.TB, seq uint64) (out []audit.Record) {
+	t.Helper()
+	for r, err := range s.Log.Query(t.Context(), audit.Filter{After: seq}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, r)
+	}
+	return out
 }
 
 func token(k authn.NewKey) string { return authn.Token(k.ID, string(k.Secret.Reveal())) }

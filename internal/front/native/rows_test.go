@@ -209,12 +209,12 @@ func TestBadInput(t *testing.T) {
 	before := s.Dump(t)
 	bad := func(r route, what, path, body string, status int) {
 		t.Helper()
-		n := len(s.Records(t))
+		n := s.Log.Stats().Seq
 		w := s.do(t, s.admin, r.method, path, body)
 		if f := failed(t, w); w.Code != status || (f.Kind != "invalid" && f.Kind != "limit") {
 			t.Errorf("%s %s: %s: %d %s", r.method, r.path, what, w.Code, w.Body)
 		}
-		if got := s.Records(t)[n:]; len(got) != 1 || got[0].Outcome != audit.Refused || got[0].Principal.Name != "admin" {
+		if got := s.after(t, n); len(got) != 1 || got[0].Outcome != audit.Refused || got[0].Principal.Name != "admin" {
 			t.Errorf("%s %s: %s: recorded as %+v", r.method, r.path, what, got)
 		}
 	}
