@@ -56,7 +56,7 @@ those above: what it matches needs no review.
 Changing the rules of what is protected is itself a change that waits for
 approval.`,
 		Example: `  countersign protect set production --match "*/production" --approve 2:approvers
-  countersign protect set urgent --match "*/production" --kind restore-last --approve 1:approvers,oncall --before production
+  countersign protect set urgent --match "*/production" --kind restore-last --approve 1:approvers,oncall
   countersign protect set quiet --match "pay/*" --approve 1:owners --approve 1:security --mfa --hours "Mon-Fri 09:00-17:00 Europe/Berlin" --expires 7d
   countersign protect set -f rules.yaml -r "Reviewed with security"`,
 		Args: env.AtMost(1),
