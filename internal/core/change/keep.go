@@ -25,9 +25,10 @@ type proposal struct {
 	Only     bool        `cbor:"5,keyasint,omitempty"` // the author may only propose
 	Votes    []Vote      `cbor:"6,keyasint,omitempty"`
 	Comments []Comment   `cbor:"7,keyasint,omitempty"`
-	Sealed   *sealed     `cbor:"8,keyasint,omitempty"` // what it took effect by
-	Proposed int64       `cbor:"9,keyasint"`           // when it was put to review, microseconds
-	Account  string      `cbor:"10,keyasint"`          // of the author: a resource policy may let in others
+	Sealed   *sealed     `cbor:"8,keyasint,omitempty"`  // what it took effect by
+	Proposed int64       `cbor:"9,keyasint"`            // when it was put to review, microseconds
+	Account  string      `cbor:"10,keyasint"`           // of the author: a resource policy may let in others
+	Print    []byte      `cbor:"11,keyasint,omitempty"` // hash of what was asked for
 }
 
 // sealed is what a change took effect by: what the votes were over, and who was

@@ -1,6 +1,7 @@
 package change
 
 import (
+	"bytes"
 	"cmp"
 	"time"
 
@@ -69,9 +70,7 @@ func (w *submission) propose(s *Service, tx *Tx, a *gate.Access, rules []protect
 	if w.Draft {
 		rec.Status = Draft
 	}
-	if !w.NotBefore.IsZero() {
-		rec.NotBefore = w.NotBefore.UnixMicro()
-	}
+	rec.NotBefore = w.notBefore()
 	expiry := protect.DefaultExpiry
 	if len(rules) > 0 {
 		rec.Rule, expiry = rules[0].Name, rules[0].Expiry()
@@ -96,6 +95,12 @@ func (w *submission) propose(s *Service, tx *Tx, a *gate.Access, rules []protect
 		if err := h.Hold(tx); err != nil {
 			return Result{}, err
 		}
+	} else if same, err := w.twin(tx); err != nil || same != nil {
+		if err != nil {
+			return Result{}, err
+		}
+		tx.audit.Change = same.ID
+		return Result{ID: same.ID, Status: same.Status}, nil
 	}
 	if err := w.keep(tx, p, a.OnlyProposes); err != nil {
 		return Result{}, err
@@ -110,9 +115,50 @@ func (w *submission) propose(s *Service, tx *Tx, a *gate.Access, rules []protect
 	return Result{ID: w.id, Status: rec.Status}, w.remember(tx)
 }
 
+// twin finds the change by the same author that waits and asks for exactly the
+// same. A client whose answer was lost, and whose protocol has no key for that,
+// then does not propose it twice.
+func (w *submission) twin(r kv.Reader) (*Record, error) {
+	print, err := w.print()
+	if err != nil {
+		return nil, err
+	}
+	t := w.target
+	for p, err := range r.Scan(kv.Prefix(kv.K(t.Account, "change-open-of", t.Noun, t.Region, t.Name))) {
+		if err != nil {
+			return nil, err
+		}
+		strs, _, err := kv.Key(p.Key).Parts("ssssss")
+		if err != nil {
+			return nil, err
+		}
+		e, err := find(r, t.Account, strs[5])
+		if err != nil {
+			return nil, err
+		}
+		if e != nil && e.prop != nil && e.rec.Author == w.who.ARN() && bytes.Equal(e.prop.Print, print) && (e.rec.Status == Draft) == w.Draft &&
+			e.rec.NotBefore == w.notBefore() {
+			return e.rec, nil
+		}
+	}
+	return nil, nil
+}
+
+// notBefore is when the change may take effect, in microseconds; 0: at once.
+func (w *submission) notBefore() int64 {
+	if w.NotBefore.IsZero() {
+		return 0
+	}
+	return w.NotBefore.UnixMicro()
+}
+
 // keep writes the proposal beside the record.
 func (w *submission) keep(tx *Tx, p Proposal, only bool) error {
 	data, err := p.Encode()
+	if err != nil {
+		return err
+	}
+	print, err := w.print()
 	if err != nil {
 		return err
 	}
@@ -121,7 +167,7 @@ func (w *submission) keep(tx *Tx, p Proposal, only bool) error {
 		return err
 	}
 	return record.Put(tx, proposalKey(acct, id), proposal{Author: w.who.Name, Account: w.who.Account, Kind: w.who.Kind, Region: cmp.Or(w.target.Region, w.who.Region),
-		Nonce: w.nonce, Only: only, Proposed: w.now.UnixMicro()})
+		Nonce: w.nonce, Print: print, Only: only, Proposed: w.now.UnixMicro()})
 }
 
 // open writes what leads to a change that waits.

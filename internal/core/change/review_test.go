@@ -780,3 +780,31 @@ func TestGlassKeepsRules(t *testing.T) {
 		t.Errorf("a membership: %+v, %v", res, err)
 	}
 }
+
+// TestTwin: what is proposed once more is the same change, as long as it waits.
+func TestTwin(t *testing.T) {
+	o := newOffice(t)
+	ctx := t.Context()
+	o.protects(protect.Rule{Name: "new", Match: []string{"new/*"}})
+	create := func(who caller.Caller, token, value string) string {
+		t.Helper()
+		w, err := o.Secrets.Create(ctx, who, secret.CreateRequest{Name: "new/a", VersionID: strings.Repeat(token, 32), Value: &secret.Input{Data: sensitive.FromString(value)}})
+		must(t, err)
+		return w.Change
+	}
+	first := create(o.alice, "a", "v")
+	if again := create(o.alice, "b", "v"); again != first {
+		t.Errorf("the same request made %s and %s", first, again)
+	}
+	if other := create(o.alice, "a", "w"); other == first {
+		t.Error("another value is the same change")
+	}
+	if other := create(o.Admin, "a", "v"); other == first {
+		t.Error("another author has the same change")
+	}
+	_, err := o.Changes.Withdraw(ctx, o.alice, first, "")
+	must(t, err)
+	if again := create(o.alice, "a", "v"); again == first {
+		t.Error("what was withdrawn is proposed again as itself")
+	}
+}
