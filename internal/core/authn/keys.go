@@ -130,6 +130,9 @@ func (d *revokeKey) says(owner string) []string {
 	return []string{"revoke access key " + d.ID + " of " + owner}
 }
 
+// rests on nothing: the id of a key is never given out again.
+func (d *revokeKey) rests(change.Target) []kv.Key { return nil }
+
 func (d *revokeKey) apply(s *Service, tx *change.Tx, t change.Target) error {
 	k, err := must[accessKey](tx, keyKey(t.Account, d.ID), "access key")
 	if err != nil {

@@ -36,10 +36,12 @@ func reviewed(t *testing.T) (f *fixture, bob caller.Caller) {
 }
 
 // protectPeople has an approver look at every change of identities.
-func (f *fixture) protectPeople() {
+func (f *fixture) protectPeople() { f.t.Helper(); f.protect("group:*", "policy:*", "user:*") }
+
+func (f *fixture) protect(match ...string) {
 	f.t.Helper()
 	res, err := f.Changes.PutRules(f.ctx, f.Admin, change.RuleChange{Set: &protect.Rule{Name: "people",
-		Match: []string{"group:*", "policy:*", "user:*"}, Approvals: []protect.Approval{{Count: 1, Groups: []string{"approvers"}}}}}, "", change.Options{})
+		Match: match, Approvals: []protect.Approval{{Count: 1, Groups: []string{"approvers"}}}}}, "", change.Options{})
 	if err != nil || res.Status != change.Applied {
 		f.t.Fatalf("rule: %+v, %v", res, err)
 	}
