@@ -10,6 +10,7 @@ import (
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
+	"countersign/internal/kv"
 )
 
 // Attachment is a policy and the user or group that it hangs on: exactly one
@@ -51,6 +52,15 @@ func (d *attachment) says(n string) []string {
 		return []string{"detach policy " + d.Policy + " from " + d.noun() + " " + n}
 	}
 	return []string{"attach policy " + d.Policy + " to " + d.noun() + " " + n}
+}
+
+// rests on what the policy says, too, as far as it is not built in.
+func (d *attachment) rests(t change.Target) []kv.Key {
+	holder := principalKey(t.Account, t.Name)
+	if d.group {
+		holder = groupKey(t.Account, t.Name)
+	}
+	return []kv.Key{holder, policyKey(t.Account, d.Policy)}
 }
 
 func (d *attachment) apply(_ *Service, tx *change.Tx, t change.Target) error {

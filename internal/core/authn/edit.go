@@ -3,6 +3,7 @@ package authn
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"countersign/internal/caller"
@@ -11,6 +12,7 @@ import (
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
+	"countersign/internal/kv"
 	"countersign/internal/name"
 )
 
@@ -32,6 +34,9 @@ type action interface {
 	// asks are the operations that it amounts to; the edit is named by the first.
 	asks(acct string) []question
 	apply(s *Service, tx *change.Tx, t change.Target) error
+	// rests are the records that what it means rests on: once one of them has
+	// changed, it is not what was reviewed any more.
+	rests(t change.Target) []kv.Key
 	// says what it does, for who reviews it.
 	says(n string) []string
 }
@@ -74,10 +79,30 @@ func (e *edit) Allow(a *gate.Access) error {
 }
 
 func (e *edit) Apply(tx *change.Tx) error {
+	found, err := state(tx, e.do.rests(e.target))
+	if err != nil {
+		return err
+	}
+	tx.Produced(found) // identities have no versions: this is what votes have for a base
 	if err := e.do.apply(e.s, tx, e.target); err != nil {
 		return err
 	}
 	return raiseGeneration(tx, e.target.Account)
+}
+
+// state is what there is of records, in bytes that differ when one of them does.
+func state(r kv.Reader, keys []kv.Key) ([]byte, error) {
+	all := make([][]byte, len(keys)) // nil: there is none
+	for i, k := range keys {
+		b, err := r.Get(k)
+		if err != nil && !errors.Is(err, kv.ErrNotFound) {
+			return nil, fmt.Errorf("reading what an edit rests on: %w", err)
+		}
+		if err == nil {
+			all[i] = append([]byte{}, b...)
+		}
+	}
+	return record.Encode(all)
 }
 
 // resourceOf is the ARN of what an edit alters. Permission to keys hangs on

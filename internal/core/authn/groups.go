@@ -31,6 +31,8 @@ func (d *createGroup) noun() string           { return nounGroup }
 func (d *createGroup) asks(string) []question { return []question{{op: policy.CreateGroup}} }
 func (d *createGroup) says(n string) []string { return []string{"create group " + n} }
 
+func (d *createGroup) rests(change.Target) []kv.Key { return nil }
+
 func (d *createGroup) apply(_ *Service, tx *change.Tx, t change.Target) error {
 	if err := absent(tx, groupKey(t.Account, t.Name), "group"); err != nil {
 		return err
@@ -58,6 +60,8 @@ type deleteGroup struct{}
 func (d *deleteGroup) noun() string           { return nounGroup }
 func (d *deleteGroup) asks(string) []question { return []question{{op: policy.DeleteGroup}} }
 func (d *deleteGroup) says(n string) []string { return []string{"delete group " + n} }
+
+func (d *deleteGroup) rests(t change.Target) []kv.Key { return []kv.Key{groupKey(t.Account, t.Name)} }
 
 func (d *deleteGroup) apply(_ *Service, tx *change.Tx, t change.Target) error {
 	if _, err := must[group](tx, groupKey(t.Account, t.Name), "group"); err != nil {
@@ -116,6 +120,11 @@ func (d *membership) says(g string) []string {
 		return []string{"remove " + d.User + " from group " + g}
 	}
 	return []string{"add " + d.User + " to group " + g}
+}
+
+// rests on who the user is, too: a later one of the same name is somebody else.
+func (d *membership) rests(t change.Target) []kv.Key {
+	return []kv.Key{groupKey(t.Account, t.Name), principalKey(t.Account, d.User)}
 }
 
 func (d *membership) apply(_ *Service, tx *change.Tx, t change.Target) error {

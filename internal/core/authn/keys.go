@@ -7,7 +7,9 @@ import (
 
 	"countersign/internal/caller"
 	"countersign/internal/core/change"
+	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
+	"countersign/internal/core/protect"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
@@ -40,6 +42,42 @@ type CreateKeyRequest struct {
 	Description string
 }
 
+// newKey is the write of CreateKey.
+//
+// Who holds a key of a user is that user wherever it counts, above all where
+// approvals are counted. So a key for another user who has something, a group or
+// a policy, is a change of that user to protection rules, and since it cannot
+// wait it is refused where one holds. A user who has nothing yet can be given a
+// first key: what comes to it afterwards is reviewed. Machines approve only where
+// a rule names them, and have no other way to get a key.
+type newKey struct {
+	once
+	takes bool // it makes somebody else's power usable
+}
+
+// Allow also finds out whom the key is for, once policy has let the caller know.
+func (e *newKey) Allow(a *gate.Access) error {
+	if err := e.once.Allow(a); err != nil {
+		return err
+	}
+	p, err := record.Find[principal](a, principalKey(e.target.Account, e.target.Name))
+	if err != nil {
+		return err
+	}
+	e.takes = p != nil && p.Kind == caller.User && len(p.Groups)+len(p.Policies) > 0 &&
+		a.Who.Kind != caller.System && a.Who.Name != e.target.Name
+	return nil
+}
+
+// Subject implements change.Subjecter.
+func (e *newKey) Subject() protect.Subject {
+	s := protect.Subject{Noun: e.target.Noun, Name: e.target.Name, Kind: change.KindOf(e.op)}
+	if e.takes {
+		s.Noun, s.Kind = nounUser, protect.Policy // somebody gets to do what the user may
+	}
+	return s
+}
+
 // CreateKey makes an access key for a user or machine. A principal has at most
 // MaxKeys.
 func (s *Service) CreateKey(ctx context.Context, who caller.Caller, req CreateKeyRequest) (NewKey, error) {
@@ -48,8 +86,8 @@ func (s *Service) CreateKey(ctx context.Context, who caller.Caller, req CreateKe
 	if !req.Expires.IsZero() {
 		k.Expires = micros(req.Expires)
 	}
-	e := &once{op: policy.CreateKey, target: change.Target{Account: who.Account, Noun: nounKey, Name: req.Owner},
-		resource: caller.UserARN(who.Account, req.Owner)}
+	e := &newKey{once: once{op: policy.CreateKey, target: change.Target{Account: who.Account, Noun: nounKey, Name: req.Owner},
+		resource: caller.UserARN(who.Account, req.Owner)}}
 	e.do = func(tx *change.Tx) error {
 		k.Created = micros(tx.Now)
 		return s.addKey(tx, who.Account, id, k)
@@ -129,6 +167,9 @@ func (d *revokeKey) asks(string) []question { return []question{{op: policy.Revo
 func (d *revokeKey) says(owner string) []string {
 	return []string{"revoke access key " + d.ID + " of " + owner}
 }
+
+// rests on nothing: the id of a key is never given out again.
+func (d *revokeKey) rests(change.Target) []kv.Key { return nil }
 
 func (d *revokeKey) apply(s *Service, tx *change.Tx, t change.Target) error {
 	k, err := must[accessKey](tx, keyKey(t.Account, d.ID), "access key")

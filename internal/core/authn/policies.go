@@ -85,6 +85,8 @@ func (d *putPolicy) says(n string) []string {
 	return append(lines, strings.Split(strings.TrimRight(d.Text, "\n"), "\n")...)
 }
 
+func (d *putPolicy) rests(t change.Target) []kv.Key { return []kv.Key{policyKey(t.Account, t.Name)} }
+
 func (d *putPolicy) apply(_ *Service, tx *change.Tx, t change.Target) error {
 	if _, ok := builtin(t.Name); ok {
 		return errs.Coded(errs.Precondition, CodeReserved, "the policy is built in and cannot be changed")
@@ -130,6 +132,8 @@ type deletePolicy struct{}
 func (d *deletePolicy) noun() string           { return nounPolicy }
 func (d *deletePolicy) asks(string) []question { return []question{{op: policy.DeletePolicy}} }
 func (d *deletePolicy) says(n string) []string { return []string{"delete policy " + n} }
+
+func (d *deletePolicy) rests(t change.Target) []kv.Key { return []kv.Key{policyKey(t.Account, t.Name)} }
 
 func (d *deletePolicy) apply(_ *Service, tx *change.Tx, t change.Target) error {
 	if _, ok := builtin(t.Name); ok {

@@ -89,6 +89,8 @@ func (d *createUser) says(n string) []string {
 	return append(lines, saysTags(d.Tags)...)
 }
 
+func (d *createUser) rests(change.Target) []kv.Key { return nil }
+
 func (d *createUser) apply(_ *Service, tx *change.Tx, t change.Target) error {
 	if err := checkTags(d.Tags); err != nil {
 		return err
@@ -232,6 +234,10 @@ func (d *updateUser) says(n string) (lines []string) {
 	return lines
 }
 
+func (d *updateUser) rests(t change.Target) []kv.Key {
+	return []kv.Key{principalKey(t.Account, t.Name)}
+}
+
 func (d *updateUser) apply(_ *Service, tx *change.Tx, t change.Target) error {
 	p, err := must[principal](tx, principalKey(t.Account, t.Name), "user")
 	if err != nil {
@@ -279,6 +285,10 @@ type deleteUser struct{}
 func (d *deleteUser) noun() string           { return nounUser }
 func (d *deleteUser) asks(string) []question { return []question{{op: policy.DeleteUser}} }
 func (d *deleteUser) says(n string) []string { return []string{"delete user " + n + " with its keys"} }
+
+func (d *deleteUser) rests(t change.Target) []kv.Key {
+	return []kv.Key{principalKey(t.Account, t.Name)}
+}
 
 func (d *deleteUser) apply(s *Service, tx *change.Tx, t change.Target) error {
 	p, err := must[principal](tx, principalKey(t.Account, t.Name), "user")

@@ -36,10 +36,12 @@ func reviewed(t *testing.T) (f *fixture, bob caller.Caller) {
 }
 
 // protectPeople has an approver look at every change of identities.
-func (f *fixture) protectPeople() {
+func (f *fixture) protectPeople() { f.t.Helper(); f.protect("group:*", "policy:*", "user:*") }
+
+func (f *fixture) protect(match ...string) {
 	f.t.Helper()
 	res, err := f.Changes.PutRules(f.ctx, f.Admin, change.RuleChange{Set: &protect.Rule{Name: "people",
-		Match: []string{"group:*", "policy:*", "user:*"}, Approvals: []protect.Approval{{Count: 1, Groups: []string{"approvers"}}}}}, "", change.Options{})
+		Match: match, Approvals: []protect.Approval{{Count: 1, Groups: []string{"approvers"}}}}}, "", change.Options{})
 	if err != nil || res.Status != change.Applied {
 		f.t.Fatalf("rule: %+v, %v", res, err)
 	}
@@ -216,17 +218,49 @@ func TestOnlyProposedRevocation(t *testing.T) {
 }
 
 // TestSecretsShownOnceCannotWait holds that a write whose answer is a secret is
-// refused to who may only propose it, and that a rule over users does not hold it.
+// refused to who may only propose it.
 func TestSecretsShownOnceCannotWait(t *testing.T) {
-	f, _ := reviewed(t)
-	_, err := f.Authn.CreateKey(f.ctx, f.Admin, authn.CreateKeyRequest{Owner: "carol"})
-	f.must(err)
 	g := start(t, coretest.Config{})
 	ann, _ := g.User(t, "ann", allow("countersign:ProposeChange", "*"))
 	g.unchanged(func() {
 		_, err := g.Authn.CreateKey(g.ctx, ann, authn.CreateKeyRequest{Owner: "ann"})
 		g.expect(err, "denied/no-match")
 	})
+}
+
+// TestNobodyTakesOverAnApprover holds that a rule over users keeps an
+// administrator from making a key of somebody who has a say, with which to approve
+// changes of their own, and keeps nobody from what does not amount to that.
+func TestNobodyTakesOverAnApprover(t *testing.T) {
+	f := start(t, coretest.Config{})
+	_, err := f.Authn.CreateGroup(f.ctx, f.Admin, "approvers")
+	f.must(err)
+	f.User(t, "by-policy", approver)
+	own, _ := f.User(t, "own", allow("*", "*"))
+	_, err = f.Authn.CreateUser(f.ctx, f.Admin, authn.CreateUserRequest{Name: "robot", Machine: true})
+	f.must(err)
+	f.must(only(f.Authn.Attach(f.ctx, f.Admin, authn.Attachment{Policy: authnAdmin, User: "robot"})))
+	for _, n := range []string{"by-group", "nobody-yet"} {
+		_, err := f.Authn.CreateUser(f.ctx, f.Admin, authn.CreateUserRequest{Name: n})
+		f.must(err)
+	}
+	f.must(only(f.Authn.AddToGroup(f.ctx, f.Admin, "approvers", "by-group")))
+	create := func(who caller.Caller, owner string) error {
+		_, err := f.Authn.CreateKey(f.ctx, who, authn.CreateKeyRequest{Owner: owner})
+		return err
+	}
+	f.must(create(f.Admin, "by-group")) // nothing is protected yet
+	f.protect("user:*")
+	f.unchanged(func() {
+		f.expect(create(f.Admin, "by-policy"), "precondition/cannot-wait")
+		f.expect(create(f.Admin, "by-group"), "precondition/cannot-wait")
+		f.expect(create(own, authn.Admin), "precondition/cannot-wait")
+		f.expect(create(f.Admin, "absent"), "not-found")
+	})
+	f.must(create(f.Admin, "robot"))
+	f.must(create(f.Admin, "nobody-yet"))
+	f.must(create(own, "own"))
+	f.must(create(caller.ForSystem(coretest.Home, "recover", "r", f.Admin.Time), "by-group"))
 }
 
 // TestGoneMeanwhile is an approval of what can no longer be done.

@@ -73,6 +73,8 @@ func (d *addSSHKey) says(n string) []string {
 	return []string{line, pub.String()}
 }
 
+func (d *addSSHKey) rests(t change.Target) []kv.Key { return []kv.Key{principalKey(t.Account, t.Name)} }
+
 func (d *addSSHKey) apply(_ *Service, tx *change.Tx, t change.Target) error {
 	pub, err := sshsig.ParsePublicKey(d.Line)
 	if err != nil {
@@ -135,6 +137,10 @@ func (d *removeSSHKey) asks(string) []question { return []question{{op: policy.D
 
 func (d *removeSSHKey) says(n string) []string {
 	return []string{"remove SSH key " + d.Fingerprint + " of " + n}
+}
+
+func (d *removeSSHKey) rests(t change.Target) []kv.Key {
+	return []kv.Key{principalKey(t.Account, t.Name)}
 }
 
 func (d *removeSSHKey) apply(_ *Service, tx *change.Tx, t change.Target) error {
