@@ -122,7 +122,7 @@ func recoverUser(ctx context.Context, o env.RecoverOptions, log io.Writer) (env.
 	if err != nil {
 		return env.Recovered{}, err
 	}
-	r, err := server.Recover(ctx, cfg, server.RecoverOptions{User: o.User, Key: o.Key, Admin: o.Admin}, log)
+	r, err := server.Recover(ctx, cfg, server.RecoverOptions{User: o.User, Key: o.Key, Admin: o.Admin, DropRules: o.DropRules}, log)
 	if err != nil {
 		return env.Recovered{}, err
 	}

@@ -10,6 +10,7 @@ import (
 	"countersign/internal/config"
 	"countersign/internal/core/audit"
 	"countersign/internal/core/authn"
+	"countersign/internal/core/change"
 	"countersign/internal/core/signin"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
@@ -20,6 +21,9 @@ type RecoverOptions struct {
 	User  string // of the home account
 	Key   bool   // make an access key instead of an invitation
 	Admin bool   // make the user when it is absent, and let it do everything
+	// DropRules removes every protection rule: the way out when nobody is left
+	// who could approve a change of them.
+	DropRules bool
 }
 
 // Recovered is what Recover made: one of the two.
@@ -53,6 +57,11 @@ func Recover(ctx context.Context, cfg config.Config, o RecoverOptions, stderr io
 	now := time.Now()
 	who := caller.ForSystem(cfg.Account, "recover", audit.NewID(now), now)
 	out = Recovered{Account: cfg.Account, User: o.User}
+	if o.DropRules {
+		if err := c.dropRules(ctx, who); err != nil {
+			return out, err
+		}
+	}
 	if o.Admin {
 		if err := c.makeAdmin(ctx, who, o.User); err != nil {
 			return out, err
@@ -72,6 +81,16 @@ func Recover(ctx context.Context, cfg config.Config, o RecoverOptions, stderr io
 	}
 	out.Invitation, err = c.signin.InviteUser(ctx, who, signin.InviteRequest{User: o.User, Reset: true})
 	return out, err
+}
+
+// dropRules removes every protection rule of the home account.
+func (c *core) dropRules(ctx context.Context, who caller.Caller) error {
+	list, err := c.changes.Rules(ctx, who)
+	if err != nil {
+		return err
+	}
+	_, err = c.changes.PutRules(ctx, who, change.RuleChange{Whole: true, Revision: list.Revision}, "recovery on a stopped server", change.Options{})
+	return err
 }
 
 // makeAdmin makes a user who may do everything, or lets one that is there.

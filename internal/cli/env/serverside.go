@@ -91,6 +91,7 @@ type VerifyOptions struct {
 
 // RecoverOptions say whom to let in, and how.
 type RecoverOptions struct {
+	DropRules  bool // remove every protection rule
 	ConfigFile string
 	User       string
 	Key        bool // an access key instead of an invitation

@@ -35,8 +35,7 @@ const (
 // defaultRule holds where the author may only propose and no rule does.
 var defaultRule = protect.Rule{Approvals: []protect.Approval{{Count: 1}}}
 
-// holding returns the rules that hold an edit; none: it is applied. The server's
-// own jobs carry out what was decided before, and are not held.
+// holding returns the rules that hold an edit; none: it is applied.
 func (s *Service) holding(r kv.Reader, e Edit, subject protect.Subject, only bool) ([]protect.Rule, error) {
 	t := e.Target()
 	doc, err := loadRules(r, t.Account)

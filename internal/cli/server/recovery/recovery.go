@@ -33,7 +33,9 @@ stopped; what its seal needs must be there. A user who is disabled
 is enabled, and gets an invitation to set a new password: the old one, the
 authenticator and the sessions end. With --key the user gets an access key
 instead, and the password stays. With --admin the user is made when absent, and
-may do everything. All of it is in the audit log.`,
+may do everything. With --drop-rules every protection rule of the account goes,
+for when nobody is left who could approve a change of them. All of it is in the
+audit log.`,
 		Example: `  countersign server recover --config countersign.yaml --user admin
   countersign server recover --config countersign.yaml --user admin --key --admin`,
 		Args: env.Args(),
@@ -55,6 +57,7 @@ may do everything. All of it is in the audit log.`,
 	f.StringVar(&o.User, "user", "", "let in a user of the server's first account, by `NAME`")
 	f.BoolVar(&o.Key, "key", false, "make an access key instead of an invitation")
 	f.BoolVar(&o.Admin, "admin", false, "make the user when absent, and let it do everything")
+	f.BoolVar(&o.DropRules, "drop-rules", false, "remove every protection rule")
 	env.JSON(cmd, &o.Format.JSON)
 	return cmd
 }
