@@ -100,13 +100,14 @@ func TestCanariesAreFound(t *testing.T) {
 // TestCanary calls every operation of both fronts, well and badly, with values
 // that must show nowhere, and then searches everything that the run left.
 func TestCanary(t *testing.T) {
-	s := newStore(t, t.TempDir(), "")
+	s := newStore(t, t.TempDir(), "reviews: {per_second: 1000, burst: 1000}")
 	c := newCanaries()
 	c.add("the administrator's secret key", s.key.Secret)
 	p := s.start(t)
 	run := &canaryRun{t: t, c: c, p: p}
 	run.awsWell()
 	run.nativeWell()
+	run.reviewed()
 	run.awsBadly()
 	run.nativeBadly()
 	run.denied()
@@ -183,7 +184,7 @@ type canaryRun struct {
 }
 
 // shows are the operations whose answer holds a value, when it is 200.
-var shows = []string{"GetSecretValue", "BatchGetSecretValue", "GET /secret/value"} // never changed
+var shows = []string{"GetSecretValue", "BatchGetSecretValue", "GET /secret/value", "GET /secret/proposed", "GET /secret/proof"} // never changed
 
 func (r *canaryRun) look(what string, a answer, err error) {
 	r.t.Helper()
@@ -283,6 +284,48 @@ func (r *canaryRun) nativeWell() {
 	r.native(200, "POST", "/secret/restore?name=canary/binary", nil)
 	r.native(200, "DELETE", "/secret?name=canary/binary&force=true", nil)
 	r.native(200, "POST", "/keyring/rotate", nil)
+}
+
+// reviewed takes values through proposals, their review and every end of it.
+func (r *canaryRun) reviewed() {
+	const at = "?name=canary/reviewed"
+	propose := func(path string, body map[string]any) string {
+		var out struct{ Change, Status string }
+		if err := json.Unmarshal(r.native(200, "POST", path, body).body, &out); err != nil || out.Change == "" || out.Status == "applied" {
+			r.t.Errorf("proposing at %s: %+v, %v", path, out, err)
+		}
+		return out.Change
+	}
+	approve := func(id string) {
+		var out struct{ Digest string }
+		if err := json.Unmarshal(r.native(200, "GET", "/changes/"+id, nil).body, &out); err != nil {
+			r.t.Error(err)
+		}
+		r.native(200, "POST", "/changes/"+id+"/approve", map[string]any{"digest": out.Digest, "comment": "fine"})
+		r.native(200, "GET", "/changes/"+id, nil)
+	}
+	set := func() map[string]any {
+		return map[string]any{"set": map[string]string{"KEY": r.c.next(), "OTHER": r.c.next()}, "reason": "because"}
+	}
+	r.native(200, "POST", "/protection", map[string]any{"set": map[string]any{"name": "canary", "match": []string{"canary/reviewed"},
+		"approvals": []any{map[string]any{"count": 1}}, "allow_author": true}})
+	approve(propose("/secret/patch"+at, set()))
+	id := propose("/secret/patch"+at, set())
+	r.native(200, "GET", "/secret/proposed?change="+id, nil)
+	r.native(200, "POST", "/changes/"+id+"/comments", map[string]any{"comment": "look"})
+	r.aws(200, "PutSecretValue", map[string]any{"SecretId": "canary/reviewed", "ClientRequestToken": version(7), "SecretString": r.c.next()})
+	r.aws(200, "DescribeSecret", map[string]any{"SecretId": "canary/reviewed"})
+	approve(id) // and the other is at odds with it
+	r.native(200, "POST", "/changes/"+propose("/secret/patch"+at, set())+"/withdraw", nil)
+	approve(propose("/rollback", map[string]any{"change": id, "reason": "wrong"}))
+	r.native(200, "GET", "/secret/proof"+at, nil)
+	for _, path := range []string{"/changes", "/changes?status=conflicted", "/changes?name=canary/reviewed", "/protection"} {
+		r.native(200, "GET", path, nil)
+	}
+	for _, body := range []any{map[string]any{"set": r.c.next()}, map[string]any{"set": map[string]any{"K": []string{r.c.next()}}}, []string{r.c.next()},
+		map[string]any{"set": map[string]string{"K": r.c.next()}, "unset": []string{"K"}}} {
+		r.native(400, "POST", "/secret/patch"+at, body)
+	}
 }
 
 // awsBadly puts values where they do not belong.
