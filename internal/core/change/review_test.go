@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -518,23 +519,25 @@ func TestBlindReview(t *testing.T) {
 }
 
 func TestSchedule(t *testing.T) {
-	o := newOffice(t)
-	o.protects(protect.Rule{Name: "prod", Match: []string{"*/production"}})
-	at := time.Now().Add(300 * time.Millisecond)
-	w, err := o.Secrets.Patch(t.Context(), o.alice, secret.PatchRequest{ID: name.SecretID{Name: "app/production"}, Set: vars("A", "1"),
-		Options: change.Options{NotBefore: at}})
-	must(t, err)
-	if st, err := o.approve(o.bob, w.Change); err != nil || st != change.Approved {
-		t.Fatalf("got %s, %v", st, err)
-	}
-	if got := o.value("app/production"); got != "absent" {
-		t.Errorf("before its time: %s", got)
-	}
-	time.Sleep(time.Until(at) + 10*time.Millisecond)
-	must(t, o.Changes.Due(t.Context()))
-	if got := o.value("app/production"); got != `{"A":"1"}` {
-		t.Errorf("at its time: %s", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t)
+		o.protects(protect.Rule{Name: "prod", Match: []string{"*/production"}})
+		at := time.Now().Add(time.Hour)
+		w, err := o.Secrets.Patch(t.Context(), o.alice, secret.PatchRequest{ID: name.SecretID{Name: "app/production"}, Set: vars("A", "1"),
+			Options: change.Options{NotBefore: at}})
+		must(t, err)
+		if st, err := o.approve(o.bob, w.Change); err != nil || st != change.Approved {
+			t.Fatalf("got %s, %v", st, err)
+		}
+		if got := o.value("app/production"); got != "absent" {
+			t.Errorf("before its time: %s", got)
+		}
+		time.Sleep(time.Until(at))
+		must(t, o.Changes.Due(t.Context()))
+		if got := o.value("app/production"); got != `{"A":"1"}` {
+			t.Errorf("at its time: %s", got)
+		}
+	})
 }
 
 func TestDraftAndRepeat(t *testing.T) {
@@ -738,27 +741,29 @@ func TestBreakGlass(t *testing.T) {
 // TestDraftAsksAgain: whoever lost the permission meanwhile cannot have a draft
 // applied, nor a change that only waited for its time.
 func TestDraftAsksAgain(t *testing.T) {
-	o := newOffice(t)
-	ctx := t.Context()
-	dora, _ := o.User(t, "dora", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["secretsmanager:CreateSecret","countersign:WithdrawChange"],"Resource":"*"}]}`)
-	draft, err := o.Secrets.Patch(ctx, dora, secret.PatchRequest{ID: name.SecretID{Name: "a"}, Set: vars("A", "1"), Options: change.Options{Draft: true}})
-	must(t, err)
-	at := time.Now().Add(200 * time.Millisecond)
-	later, err := o.Secrets.Patch(ctx, dora, secret.PatchRequest{ID: name.SecretID{Name: "b"}, Set: vars("A", "1"), Options: change.Options{NotBefore: at}})
-	must(t, err)
-	if later.Status != change.Approved {
-		t.Errorf("only its time has not come: %+v", later)
-	}
-	_, err = o.Authn.PutPolicy(ctx, o.Admin, "dora-policy", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"countersign:WithdrawChange","Resource":"*"}]}`, "")
-	must(t, err)
-	if _, err := o.Changes.Ready(ctx, dora, draft.Change); !errs.Is(err, errs.Denied) {
-		t.Errorf("a draft of who may no longer write: %v", err)
-	}
-	time.Sleep(time.Until(at) + 10*time.Millisecond)
-	must(t, o.Changes.Due(ctx))
-	if st := o.status(later.Change); st != change.Pending || o.value("b") != "absent" {
-		t.Errorf("its time came, and it is %s", st)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		o := newOffice(t)
+		ctx := t.Context()
+		dora, _ := o.User(t, "dora", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["secretsmanager:CreateSecret","countersign:WithdrawChange"],"Resource":"*"}]}`)
+		draft, err := o.Secrets.Patch(ctx, dora, secret.PatchRequest{ID: name.SecretID{Name: "a"}, Set: vars("A", "1"), Options: change.Options{Draft: true}})
+		must(t, err)
+		at := time.Now().Add(time.Hour)
+		later, err := o.Secrets.Patch(ctx, dora, secret.PatchRequest{ID: name.SecretID{Name: "b"}, Set: vars("A", "1"), Options: change.Options{NotBefore: at}})
+		must(t, err)
+		if later.Status != change.Approved {
+			t.Errorf("only its time has not come: %+v", later)
+		}
+		_, err = o.Authn.PutPolicy(ctx, o.Admin, "dora-policy", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"countersign:WithdrawChange","Resource":"*"}]}`, "")
+		must(t, err)
+		if _, err := o.Changes.Ready(ctx, dora, draft.Change); !errs.Is(err, errs.Denied) {
+			t.Errorf("a draft of who may no longer write: %v", err)
+		}
+		time.Sleep(time.Until(at))
+		must(t, o.Changes.Due(ctx))
+		if st := o.status(later.Change); st != change.Pending || o.value("b") != "absent" {
+			t.Errorf("its time came, and it is %s", st)
+		}
+	})
 }
 
 // TestGlassKeepsRules: an emergency lets nobody change who may do what.
