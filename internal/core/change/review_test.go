@@ -813,3 +813,60 @@ func TestTwin(t *testing.T) {
 		t.Error("what was withdrawn is proposed again as itself")
 	}
 }
+
+// TestLargest: what waits may be as large as what is kept, and is not kept twice.
+func TestLargest(t *testing.T) {
+	o := newOffice(t)
+	o.protects(protect.Rule{Name: "prod", Match: []string{"*/production"}})
+	large := strings.Repeat("x", secret.MaxValue-len(`{"A":"","B":"1"}`))
+	w := o.patch(o.alice, "app/production", "A", large, "B", "1")
+	if st, err := o.approve(o.bob, w.Change); err != nil || st != change.Applied {
+		t.Fatalf("got %s, %v", st, err)
+	}
+	w = o.patch(o.alice, "app/production", "B", "2")
+	if st, err := o.approve(o.bob, w.Change); err != nil || st != change.Applied {
+		t.Fatalf("one key of it: %s, %v", st, err)
+	}
+	put, err := o.Secrets.PutValue(t.Context(), o.Admin, secret.PutRequest{ID: name.SecretID{Name: "app/production"}, VersionID: strings.Repeat("a", 32),
+		Value: secret.Input{Data: sensitive.FromString(strings.Repeat("y", secret.MaxValue))}})
+	must(t, err)
+	if st, err := o.approve(o.bob, put.Change); err != nil || st != change.Applied {
+		t.Errorf("a whole value: %s, %v", st, err)
+	}
+	_, err = o.Secrets.Patch(t.Context(), o.alice, secret.PatchRequest{ID: name.SecretID{Name: "app2/production"}, Set: vars("A", large+"xxxxxxxxxxxx")})
+	if !errs.Is(err, errs.Limit) {
+		t.Errorf("one that is too large: %v", err)
+	}
+}
+
+// TestPrunedBase: a change that waits is merged although the version that its
+// author saw is no longer kept.
+func TestPrunedBase(t *testing.T) {
+	o := &office{Core: coretest.New(t, coretest.Config{Keep: 2}), t: t}
+	must(t, o.group("approvers"))
+	o.alice, _ = o.User(t, "alice", developer)
+	o.bob, _ = o.User(t, "bob", approver)
+	must(t, only(o.Authn.AddToGroup(t.Context(), o.Admin, "approvers", "bob")))
+	o.patch(o.Admin, "app/production", "A", "1", "B", "1")
+	o.protects(protect.Rule{Name: "prod", Match: []string{"*/production"}})
+	held := o.patch(o.alice, "app/production", "B", "2")
+	whole, err := o.Secrets.PutValue(t.Context(), o.Admin, secret.PutRequest{ID: name.SecretID{Name: "app/production"}, VersionID: strings.Repeat("a", 32),
+		Value: secret.Input{Data: sensitive.FromString(`{"A":"1","B":"1","C":"1"}`)}})
+	must(t, err)
+	for i := range 4 {
+		w := o.patch(o.Admin, "app/production", "A", fmt.Sprint(i+2))
+		_, err := o.approve(o.bob, w.Change)
+		must(t, err)
+	}
+	if _, err := o.Secrets.ReadValue(t.Context(), o.Admin, secret.ReadRequest{ID: name.SecretID{Name: "app/production"}, Number: 1}); !errs.Is(err, errs.NotFound) {
+		t.Errorf("version 1 is still kept: %v", err)
+	}
+	for _, id := range []string{held.Change, whole.Change} {
+		if st, err := o.approve(o.bob, id); err != nil || st != change.Applied {
+			t.Errorf("got %s, %v", st, err)
+		}
+	}
+	if got, want := o.value("app/production"), `{"A":"5","B":"2","C":"1"}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
