@@ -508,6 +508,13 @@ func TestBlindReview(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	own, err := o.Changes.Get(t.Context(), o.alice, w.Change)
+	must(t, err)
+	for _, d := range own.Diff {
+		if strings.Contains(strings.Join(d.Notes, ""), "equals") {
+			t.Errorf("the author learns another secret's value by a guess: %+v", d)
+		}
+	}
 	blind, _ := o.User(t, "blind", strings.Replace(approver, `,"secretsmanager:DescribeSecret"`, "", 1))
 	r, err = o.Changes.Get(t.Context(), blind, w.Change)
 	must(t, err)

@@ -91,8 +91,16 @@ func (s *Service) Get(ctx context.Context, who caller.Caller, id string) (Review
 }
 
 func (s *Service) review(a *gate.Access, e *entry, out *Review, now time.Time) error {
+	// Who knows the proposed value, because it is theirs, would learn another
+	// secret's from "equals": that takes the permission to read it.
+	op := policy.Describe
+	if own, err := s.ownedBy(a, e, a.Who); err != nil {
+		return err
+	} else if own {
+		op = policy.ReadValue
+	}
 	may := func(arn string, tags map[string]string) (bool, error) {
-		return a.May(&policy.Request{Resource: arn, Tags: tags, Account: e.target.Account}, policy.Describe, nil)
+		return a.May(&policy.Request{Resource: arn, Tags: tags, Account: e.target.Account}, op, nil)
 	}
 	version, content := e.rec.Version, []byte(nil)
 	base := e.rec.Base
@@ -124,6 +132,23 @@ func (s *Service) review(a *gate.Access, e *entry, out *Review, now time.Time) e
 	diff, err := s.values.Diff(a, e.target, base, version, content, may)
 	out.Diff = diff
 	return err
+}
+
+// ownedBy reports whether a change is by somebody, or by another identity of the
+// same person.
+func (s *Service) ownedBy(r kv.Reader, e *entry, who caller.Caller) (bool, error) {
+	if e.rec.Author == who.ARN() {
+		return true, nil
+	}
+	if e.prop == nil {
+		return false, nil
+	}
+	author, err := s.people.Subject(r, e.prop.Account, e.prop.Author)
+	if err != nil || author == nil {
+		return false, err
+	}
+	me, err := s.people.Subject(r, who.Account, who.Name)
+	return me != nil && personOf(*me) == personOf(*author), err
 }
 
 // reviewOpen fills in what is known of a change that can still take effect.
