@@ -877,3 +877,66 @@ func TestPrunedBase(t *testing.T) {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
+
+// TestHours: what is approved outside of the hours of its rule waits for them, and
+// must still be able to take effect then.
+func TestHours(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // the clock begins on Saturday 2000-01-01, at midnight UTC
+		o := newOffice(t)
+		o.protects(protect.Rule{Name: "prod", Match: []string{"*/production"}, Hours: "Mon-Fri 09:00-17:00"})
+		w := o.patch(o.alice, "app/production", "A", "1")
+		kept := o.patch(o.Admin, "other/production", "A", "1")
+		for _, id := range []string{w.Change, kept.Change} {
+			if st, err := o.approve(o.bob, id); err != nil || st != change.Approved {
+				t.Fatalf("on a Saturday: %s, %v", st, err)
+			}
+		}
+		time.Sleep(24 * time.Hour)
+		must(t, o.Changes.Due(t.Context()))
+		if st := o.status(w.Change); st != change.Approved {
+			t.Errorf("on Sunday: %s", st)
+		}
+		time.Sleep(33*time.Hour - time.Minute)
+		must(t, o.Changes.Due(t.Context()))
+		if st := o.status(w.Change); st != change.Approved {
+			t.Errorf("a minute before nine on Monday: %s", st)
+		}
+		off := true
+		_, err := o.Authn.UpdateUser(t.Context(), o.Admin, authn.UpdateUserRequest{Name: "alice", Disabled: &off})
+		must(t, err)
+		time.Sleep(2 * time.Minute)
+		must(t, o.Changes.Due(t.Context()))
+		if st := o.status(kept.Change); st != change.Applied || o.value("other/production") != `{"A":"1"}` {
+			t.Errorf("after nine on Monday: %s", st)
+		}
+		if st := o.status(w.Change); st != change.Pending || o.value("app/production") != "absent" {
+			t.Errorf("of an author who was disabled meanwhile: %s", st)
+		}
+	})
+}
+
+// TestMachines: a machine proposes, and approves only where the rule names it.
+func TestMachines(t *testing.T) {
+	o := newOffice(t)
+	ctx := t.Context()
+	for _, n := range []string{"robot", "other"} {
+		_, err := o.Authn.CreateUser(ctx, o.Admin, authn.CreateUserRequest{Name: n, Machine: true})
+		must(t, err)
+		must(t, only(o.Authn.Attach(ctx, o.Admin, authn.Attachment{Policy: "Approver", User: n})))
+		must(t, only(o.Authn.AddToGroup(ctx, o.Admin, "approvers", n)))
+	}
+	as := func(n string) caller.Caller {
+		key, err := o.Authn.CreateKey(ctx, o.Admin, authn.CreateKeyRequest{Owner: n})
+		must(t, err)
+		return o.As(t, key)
+	}
+	robot, other := as("robot"), as("other")
+	o.protects(protect.Rule{Name: "prod", Match: []string{"*/production"}, Machines: []string{"robot"}})
+	w := o.patch(o.alice, "app/production", "A", "1")
+	if _, err := o.approve(other, w.Change); code(err) != "precondition/voter" {
+		t.Errorf("a machine that is not named: %v", err)
+	}
+	if st, err := o.approve(robot, w.Change); err != nil || st != change.Applied {
+		t.Errorf("the machine that is: %s, %v", st, err)
+	}
+}
