@@ -199,35 +199,44 @@ func (s *Service) emergencyOf(r kv.Reader, who caller.Caller, now time.Time) (*E
 	return e, nil
 }
 
-// breaks tells whether the author of a write may apply it although rules hold,
-// and notes it in the emergency.
-func (s *Service) breaks(tx *Tx, rules []protect.Rule) (bool, error) {
+// breaks returns the emergency in which the author of a write may apply it
+// although rules hold, nil for none.
+func (s *Service) breaks(tx *Tx, rules []protect.Rule) (*Emergency, error) {
 	who := tx.Who
 	if tx.Change.Noun != "secret" { // who may do what, and the rules themselves, can wait
-		return false, nil
+		return nil, nil
 	}
 	if !slices.ContainsFunc(rules, func(r protect.Rule) bool { return r.BreakGlass != "" }) || !recent(who.MFA, tx.Now) || who.Account != tx.account {
-		return false, nil
+		return nil, nil
 	}
 	e, err := s.emergencyOf(tx, who, tx.Now)
 	if err != nil || e == nil {
-		return false, err
+		return nil, err
 	}
 	me, err := s.people.Subject(tx, who.Account, who.Name)
 	if err != nil || me == nil {
-		return false, err
+		return nil, err
 	}
 	for _, r := range rules {
 		if r.BreakGlass == "" || !slices.Contains(me.Groups, r.BreakGlass) {
-			return false, nil
+			return nil, nil
 		}
 	}
 	if len(e.Changes) >= maxGlassChanges {
-		return false, errs.New(errs.Limit, "%d changes were made in this emergency: have it closed, and break the glass again", maxGlassChanges)
+		return nil, errs.New(errs.Limit, "%d changes were made in this emergency: have it closed, and break the glass again", maxGlassChanges)
 	}
+	return e, nil
+}
+
+// underGlass notes the change in the emergency in which it was applied. Whoever
+// would have reviewed it hears of it now.
+func (tx *Tx) underGlass(e *Emergency, t Target, rule protect.Rule) error {
 	e.Changes = append(e.Changes, tx.Change.ID)
-	tx.Change.BreakGlass, tx.Change.Rule = e.ID, rules[0].Name
-	return true, record.Put(tx, glassKey(who.Account, e.ID), e)
+	tx.Change.BreakGlass, tx.Change.Rule = e.ID, rule.Name
+	if err := record.Put(tx, glassKey(t.Account, e.ID), e); err != nil {
+		return err
+	}
+	return tx.notify(notice.ChangeApplied, t, tx.Change, "the glass was broken")
 }
 
 // Emergencies lists those that nobody has closed, or with all the newest 1000,

@@ -36,7 +36,6 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
 	"countersign/internal/core/gate"
-	"countersign/internal/core/notice"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/protect"
 	"countersign/internal/errs"
@@ -342,19 +341,18 @@ func (w *submission) run(s *Service, txn kv.Txn, a *gate.Access, now time.Time) 
 		Status: Applied, Time: w.now.UnixMicro(), RequestID: w.who.RequestID,
 		Resource: a.Resource(), Kind: string(subject.Kind),
 	}}
-	rules, broken, err := w.held(s, tx, a, subject)
+	rules, glass, err := w.held(s, tx, a, subject)
 	if err != nil {
 		return Result{}, err
 	}
-	if !broken && (len(rules) > 0 || w.Draft || w.NotBefore.After(w.now)) {
+	if glass == nil && (len(rules) > 0 || w.Draft || w.NotBefore.After(w.now)) {
 		return w.propose(s, tx, a, rules)
 	}
 	if err := w.Edit.Apply(tx); err != nil {
 		return Result{}, err
 	}
-	if broken && !tx.noop {
-		// Whoever would have reviewed it hears of it now.
-		if err := tx.notify(notice.ChangeApplied, w.target, tx.Change, "the glass was broken"); err != nil {
+	if glass != nil && !tx.noop {
+		if err := tx.underGlass(glass, w.target, rules[0]); err != nil {
 			return Result{}, err
 		}
 	}
@@ -364,19 +362,20 @@ func (w *submission) run(s *Service, txn kv.Txn, a *gate.Access, now time.Time) 
 	return Result{ID: a.Record.Change, Status: Applied}, nil
 }
 
-// held returns the rules that hold the write, and whether its author has broken
-// the glass over them. The server's own jobs carry out what was decided before,
-// and recover what nobody else can: no rule holds them.
-func (w *submission) held(s *Service, tx *Tx, a *gate.Access, subject protect.Subject) (rules []protect.Rule, broken bool, err error) {
+// held returns the rules that hold the write, and the emergency in which its
+// author has broken the glass over them, nil for none. The server's own jobs
+// carry out what was decided before, and recover what nobody else can: no rule
+// holds them.
+func (w *submission) held(s *Service, tx *Tx, a *gate.Access, subject protect.Subject) (rules []protect.Rule, glass *Emergency, err error) {
 	if w.who.Kind == caller.System {
-		return nil, false, nil
+		return nil, nil, nil
 	}
 	rules, err = s.holding(tx, w.Edit, subject, a.OnlyProposes)
 	if err != nil || len(rules) == 0 || a.OnlyProposes || w.Draft || !w.NotBefore.IsZero() {
-		return rules, false, err
+		return rules, nil, err
 	}
-	broken, err = s.breaks(tx, rules)
-	return rules, broken, err
+	glass, err = s.breaks(tx, rules)
+	return rules, glass, err
 }
 
 // finish records what Apply did.

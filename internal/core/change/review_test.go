@@ -716,6 +716,7 @@ func TestBreakGlass(t *testing.T) {
 	if w.Status != change.Applied || o.value("app/production") != `{"A":"2"}` {
 		t.Errorf("in the emergency: %+v", w)
 	}
+	o.patch(admin, "app/production", "A", "2") // alters nothing, so the emergency does not list it
 	plain := admin
 	plain.MFA = time.Time{}
 	if w := o.patch(plain, "app/production", "A", "3"); w.Status != change.Pending {
