@@ -189,6 +189,18 @@ func Fields(s *streams.Streams, pairs ...any) error {
 	return w.Flush()
 }
 
+// List prints a listing, with a row for each item, or the items as JSON.
+func List[T any](s *streams.Streams, asJSON bool, items []T, columns []string, row func(T) []any) error {
+	if asJSON {
+		return JSON(s.Out, append([]T{}, items...)) // [] for none, not null
+	}
+	t := New(s, columns...)
+	for _, item := range items {
+		t.Row(row(item)...)
+	}
+	return t.Flush()
+}
+
 // JSON prints a value as indented JSON, without escaping what only HTML needs.
 func JSON(w io.Writer, v any) error {
 	enc := json.NewEncoder(w)

@@ -45,12 +45,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if o.JSON {
-		return table.JSON(o.Env.Streams.Out, append([]client.Account{}, items...))
-	}
-	t := table.New(o.Env.Streams, "ID", "NAME", "HOME", "CREATED")
-	for _, a := range items {
-		t.Row(a.ID, a.Name, a.Home, a.Created)
-	}
-	return t.Flush()
+	return table.List(o.Env.Streams, o.JSON, items, []string{"ID", "NAME", "HOME", "CREATED"}, func(a client.Account) []any {
+		return []any{a.ID, a.Name, a.Home, a.Created}
+	})
 }

@@ -47,12 +47,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if o.JSON {
-		return table.JSON(o.Env.Streams.Out, append([]client.Group{}, items...))
-	}
-	t := table.New(o.Env.Streams, "NAME", "POLICIES", "CREATED")
-	for _, g := range items {
-		t.Row(g.Name, g.Policies, g.Created)
-	}
-	return t.Flush()
+	return table.List(o.Env.Streams, o.JSON, items, []string{"NAME", "POLICIES", "CREATED"}, func(g client.Group) []any {
+		return []any{g.Name, g.Policies, g.Created}
+	})
 }

@@ -51,12 +51,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if o.JSON {
-		return table.JSON(o.Env.Streams.Out, append([]client.Key{}, items...))
-	}
-	t := table.New(o.Env.Streams, "ID", "OWNER", "CREATED", "EXPIRES", "LAST USED", "POLICIES", "DESCRIPTION")
-	for _, k := range items {
-		t.Row(k.ID, k.Owner, k.Created, k.Expires, k.LastUsed, k.Policies, k.Description)
-	}
-	return t.Flush()
+	return table.List(o.Env.Streams, o.JSON, items, []string{"ID", "OWNER", "CREATED", "EXPIRES", "LAST USED", "POLICIES", "DESCRIPTION"}, func(k client.Key) []any {
+		return []any{k.ID, k.Owner, k.Created, k.Expires, k.LastUsed, k.Policies, k.Description}
+	})
 }

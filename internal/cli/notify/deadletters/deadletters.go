@@ -56,12 +56,7 @@ func Run(ctx context.Context, o *Options) error {
 	if more {
 		defer o.Env.Streams.Notef("there are more; raise --limit")
 	}
-	if o.JSON {
-		return table.JSON(o.Env.Streams.Out, append([]client.DeadLetter{}, items...))
-	}
-	t := table.New(o.Env.Streams, "ID", "TARGET", "KIND", "NAME", "TIME", "GIVEN UP", "ATTEMPTS", "WHY")
-	for _, l := range items {
-		t.Row(l.ID, l.Target, l.Kind, l.Name, l.Time, l.Died, l.Attempts, l.Why)
-	}
-	return t.Flush()
+	return table.List(o.Env.Streams, o.JSON, items, []string{"ID", "TARGET", "KIND", "NAME", "TIME", "GIVEN UP", "ATTEMPTS", "WHY"}, func(l client.DeadLetter) []any {
+		return []any{l.ID, l.Target, l.Kind, l.Name, l.Time, l.Died, l.Attempts, l.Why}
+	})
 }

@@ -49,16 +49,11 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if o.JSON {
-		return table.JSON(o.Env.Streams.Out, append([]client.NotifyTarget{}, items...))
-	}
-	t := table.New(o.Env.Streams, "NAME", "TYPE", "TO", "KINDS", "NAMES", "WAITING", "DELIVERED", "FAILS WITH")
-	for _, i := range items {
+	return table.List(o.Env.Streams, o.JSON, items, []string{"NAME", "TYPE", "TO", "KINDS", "NAMES", "WAITING", "DELIVERED", "FAILS WITH"}, func(i client.NotifyTarget) []any {
 		to := i.To
 		if i.Host != "" {
 			to = []string{i.Host}
 		}
-		t.Row(i.Name, i.Type, to, i.Kinds, i.Names, i.Waiting, i.Last, table.Alarm(i.Why))
-	}
-	return t.Flush()
+		return []any{i.Name, i.Type, to, i.Kinds, i.Names, i.Waiting, i.Last, table.Alarm(i.Why)}
+	})
 }

@@ -50,12 +50,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if o.JSON {
-		return table.JSON(o.Env.Streams.Out, append([]client.Policy{}, items...))
-	}
-	t := table.New(o.Env.Streams, "NAME", "BUILTIN", "CHANGED", "DESCRIPTION")
-	for _, p := range items {
-		t.Row(p.Name, p.Builtin, p.Changed, p.Description)
-	}
-	return t.Flush()
+	return table.List(o.Env.Streams, o.JSON, items, []string{"NAME", "BUILTIN", "CHANGED", "DESCRIPTION"}, func(p client.Policy) []any {
+		return []any{p.Name, p.Builtin, p.Changed, p.Description}
+	})
 }

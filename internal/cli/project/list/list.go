@@ -55,16 +55,11 @@ func Run(ctx context.Context, o *Options) error {
 	if more {
 		defer o.Env.Streams.Notef("there are more; raise --limit")
 	}
-	if o.JSON {
-		return table.JSON(o.Env.Streams.Out, append([]client.Project{}, items...))
-	}
-	t := table.New(o.Env.Streams, "NAME", "ENVIRONMENTS", "CREATED", "DESCRIPTION")
-	for _, p := range items {
+	return table.List(o.Env.Streams, o.JSON, items, []string{"NAME", "ENVIRONMENTS", "CREATED", "DESCRIPTION"}, func(p client.Project) []any {
 		var envs []string
 		for _, one := range p.Environments {
 			envs = append(envs, one.Name)
 		}
-		t.Row(p.Name, envs, p.Created, p.Description)
-	}
-	return t.Flush()
+		return []any{p.Name, envs, p.Created, p.Description}
+	})
 }

@@ -72,12 +72,7 @@ func Run(ctx context.Context, o *Options) error {
 	if more {
 		defer o.Env.Streams.Notef("there are more; raise --limit")
 	}
-	if o.JSON {
-		return table.JSON(o.Env.Streams.Out, append([]client.Secret{}, items...))
-	}
-	t := table.New(o.Env.Streams, "NAME", "VERSION", "CHANGED", "DESCRIPTION", "DELETED AT")
-	for _, s := range items {
-		t.Row(s.Name, s.Current, s.Changed, s.Description, s.Purge)
-	}
-	return t.Flush()
+	return table.List(o.Env.Streams, o.JSON, items, []string{"NAME", "VERSION", "CHANGED", "DESCRIPTION", "DELETED AT"}, func(s client.Secret) []any {
+		return []any{s.Name, s.Current, s.Changed, s.Description, s.Purge}
+	})
 }

@@ -62,12 +62,7 @@ func Run(ctx context.Context, o *Options) error {
 	if more {
 		defer o.Env.Streams.Notef("there are more; raise --limit")
 	}
-	if o.JSON {
-		return table.JSON(o.Env.Streams.Out, append([]client.Version{}, items...))
-	}
-	t := table.New(o.Env.Streams, "VERSION", "LABELS", "STATE", "CREATED", "BYTES", "AUTHOR", "ID")
-	for _, v := range items {
-		t.Row(v.Number, v.Labels, v.State, v.Created, v.Size, v.Author, v.ID)
-	}
-	return t.Flush()
+	return table.List(o.Env.Streams, o.JSON, items, []string{"VERSION", "LABELS", "STATE", "CREATED", "BYTES", "AUTHOR", "ID"}, func(v client.Version) []any {
+		return []any{v.Number, v.Labels, v.State, v.Created, v.Size, v.Author, v.ID}
+	})
 }

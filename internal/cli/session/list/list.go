@@ -51,12 +51,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if o.JSON {
-		return table.JSON(o.Env.Streams.Out, append([]client.SessionInfo{}, items...))
-	}
-	t := table.New(o.Env.Streams, "ID", "USER", "CURRENT", "USED", "EXPIRES", "SOURCE", "METHOD", "AGENT")
-	for _, s := range items {
-		t.Row(s.ID, s.User, s.Current, s.Used, s.Expires, s.Source, s.Method, s.Agent)
-	}
-	return t.Flush()
+	return table.List(o.Env.Streams, o.JSON, items, []string{"ID", "USER", "CURRENT", "USED", "EXPIRES", "SOURCE", "METHOD", "AGENT"}, func(s client.SessionInfo) []any {
+		return []any{s.ID, s.User, s.Current, s.Used, s.Expires, s.Source, s.Method, s.Agent}
+	})
 }

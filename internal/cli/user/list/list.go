@@ -51,12 +51,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if o.JSON {
-		return table.JSON(o.Env.Streams.Out, append([]client.User{}, items...))
-	}
-	t := table.New(o.Env.Streams, "NAME", "KIND", "GROUPS", "POLICIES", "CREATED", "DISABLED")
-	for _, u := range items {
-		t.Row(u.Name, u.Kind, u.Groups, u.Policies, u.Created, u.Disabled)
-	}
-	return t.Flush()
+	return table.List(o.Env.Streams, o.JSON, items, []string{"NAME", "KIND", "GROUPS", "POLICIES", "CREATED", "DISABLED"}, func(u client.User) []any {
+		return []any{u.Name, u.Kind, u.Groups, u.Policies, u.Created, u.Disabled}
+	})
 }

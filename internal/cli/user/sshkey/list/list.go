@@ -52,12 +52,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if o.JSON {
-		return table.JSON(o.Env.Streams.Out, append([]client.SSHKey{}, items...))
-	}
-	t := table.New(o.Env.Streams, "FINGERPRINT", "TYPE", "LABEL", "CREATED")
-	for _, k := range items {
-		t.Row(k.Fingerprint, k.Type, k.Label, k.Created)
-	}
-	return t.Flush()
+	return table.List(o.Env.Streams, o.JSON, items, []string{"FINGERPRINT", "TYPE", "LABEL", "CREATED"}, func(k client.SSHKey) []any {
+		return []any{k.Fingerprint, k.Type, k.Label, k.Created}
+	})
 }
