@@ -33,6 +33,12 @@ const (
 	ProofPassword   Proof = "password"   // while signing in
 	ProofInvitation Proof = "invitation" // while a first password is set
 	ProofOIDC       Proof = "oidc"       // an identity provider's word, while signing in
+
+	ProofVaultToken Proof = "vault-token" // a token of the Vault protocol
+	ProofAppRole    Proof = "approle"     // while logging in, as are those below
+	ProofJWT        Proof = "jwt"
+	ProofKubernetes Proof = "kubernetes"
+	ProofTLS        Proof = "tls-certificate"
 )
 
 // Caller is an authenticated principal with the circumstances of one request.
@@ -47,6 +53,7 @@ type Caller struct {
 	Proof   Proof
 	MFA     time.Time // when a second factor was last shown; zero when never
 	Session string    // id of the session used, empty when none was
+	Token   *Token    // the Vault token used, nil when none was; not to be changed
 	// Generation counts the changes of identities in the account; it is that of
 	// the committed state in which the principal was looked up.
 	Generation uint64
@@ -58,6 +65,33 @@ type Caller struct {
 	Agent     string    // User-Agent, cut to 256 bytes
 	Secure    bool      // the request came over TLS
 	Time      time.Time // when the request was received
+	Call      *Call     // the request in the Vault protocol's words; nil at other fronts
+}
+
+// Token is what a token of the Vault protocol adds to the principal that it
+// stands for.
+type Token struct {
+	Accessor string // names the token without being it
+	// Granted are policies that the login granted beside the principal's own.
+	Granted []string
+	// Narrowed, when not nil, are policies that must allow an operation too.
+	Narrowed []string
+	// Key spells Granted and Narrowed as one text: tokens of a principal that have
+	// the same are allowed the same.
+	Key string
+	// Meta is what the login said of the client, such as the role.
+	Meta map[string]string
+}
+
+// Call is a request in the words of the Vault protocol, which policies of its
+// dialect are about.
+type Call struct {
+	Path       string // as requested, without the API's version: "secret/data/app"
+	Capability string // create, read, update, patch, delete or list; update where it is create or update
+	// Params are the members of the body by name; each has its value as text, a
+	// list as one for each item. Nil when the body was not an object.
+	Params  map[string][]string
+	WrapTTL time.Duration // asked for; 0: the answer is not to be wrapped
 }
 
 // ARN names the principal as AWS policies spell it. A system caller is a

@@ -225,9 +225,10 @@ func subjectOf(e Edit) protect.Subject {
 // KindOf is the kind of change that an operation is, as far as it alone tells.
 func KindOf(op policy.Op) protect.Kind {
 	switch op {
-	case policy.CreateSecret, policy.CreateUser, policy.CreateGroup, policy.CreateKey, policy.CreateAccount, policy.CreateProject:
+	case policy.CreateSecret, policy.CreateUser, policy.CreateGroup, policy.CreateKey, policy.CreateAccount, policy.CreateProject, policy.CreateTransitKey:
 		return protect.Create
-	case policy.DeleteSecret, policy.DeleteUser, policy.DeleteGroup, policy.DeletePolicy, policy.RevokeKey, policy.PruneVersions, policy.DeleteProject:
+	case policy.DeleteSecret, policy.DeleteUser, policy.DeleteGroup, policy.DeletePolicy, policy.RevokeKey, policy.DeleteProject,
+		policy.DeleteCurrent, policy.DeleteVersion, policy.DestroyVersion, policy.DeleteMount, policy.DeleteTransitKey, policy.TrimTransitKey:
 		return protect.Delete
 	case policy.Rollback:
 		return protect.Rollback

@@ -35,6 +35,49 @@ func NotifyTargetARN(account, name string) string {
 	return "arn:aws:countersign::" + account + ":notify-target/" + name
 }
 
+// MountARN names a mount: "secret", "auth/approle".
+func MountARN(account, path string) string {
+	return "arn:aws:countersign::" + account + ":mount/" + path
+}
+
+// TokenARN names the tokens of an account.
+func TokenARN(account string) string { return "arn:aws:countersign::" + account + ":token" }
+
+// TokenRoleARN names a role that tokens are made with.
+func TokenRoleARN(account, name string) string {
+	return "arn:aws:countersign::" + account + ":token-role/" + name
+}
+
+// LoginMethodARN names a login method by its mount, without "auth/".
+func LoginMethodARN(account, mount string) string {
+	return "arn:aws:countersign::" + account + ":login-method/" + mount
+}
+
+// LoginRoleARN names a role of a login method.
+func LoginRoleARN(account, mount, name string) string {
+	return "arn:aws:countersign::" + account + ":login-role/" + mount + "/" + name
+}
+
+// PasswordPolicyARN names a password policy.
+func PasswordPolicyARN(account, name string) string {
+	return "arn:aws:countersign::" + account + ":password-policy/" + name
+}
+
+// TransitKeyARN names a key that encrypts or signs for applications.
+func TransitKeyARN(region, account, name string) string {
+	return "arn:aws:kms:" + region + ":" + account + ":key/" + name
+}
+
+// AuditDeviceARN names an audit device.
+func AuditDeviceARN(account, name string) string {
+	return "arn:aws:countersign::" + account + ":audit-device/" + name
+}
+
+// IdentityTokenARN names a key or a role of identity tokens.
+func IdentityTokenARN(account, name string) string {
+	return "arn:aws:countersign::" + account + ":identity-token/" + name
+}
+
 // secretPart returns what follows "secret:" in a secret's ARN.
 func secretPart(arn string) (string, bool) {
 	if !strings.HasPrefix(arn, "arn:aws:secretsmanager:") {

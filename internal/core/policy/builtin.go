@@ -12,7 +12,17 @@ var builtins = [...]struct{ name, about, document string }{
 	{"SecretsReadWrite", "every operation on secrets, nothing else", `{
   "Version": "2012-10-17",
   "Statement": [
-    {"Sid": "Secrets", "Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*"}
+    {
+      "Sid": "Secrets",
+      "Effect": "Allow",
+      "Action": [
+        "secretsmanager:*",
+        "countersign:ReadSecretKeys",
+        "countersign:PatchSecretValue",
+        "countersign:*SecretVersion"
+      ],
+      "Resource": "*"
+    }
   ]
 }`},
 	{"SecretsReadOnly", "list, describe and read secrets and their values", `{
@@ -28,7 +38,8 @@ var builtins = [...]struct{ name, about, document string }{
         "secretsmanager:ListSecrets",
         "secretsmanager:ListSecretVersionIds",
         "secretsmanager:GetResourcePolicy",
-        "secretsmanager:GetRandomPassword"
+        "secretsmanager:GetRandomPassword",
+        "countersign:ReadSecretKeys"
       ],
       "Resource": "*"
     }
@@ -64,7 +75,31 @@ var builtins = [...]struct{ name, about, document string }{
         "countersign:GetSignInSettings",
         "countersign:GetIdentityProvider",
         "countersign:ListNotifyTargets",
-        "countersign:ListDeadLetters"
+        "countersign:ListDeadLetters",
+        "countersign:ReadSecretKeys",
+        "countersign:ListMounts",
+        "countersign:GetMountConfig",
+        "countersign:LookupToken",
+        "countersign:LookupTokenAccessor",
+        "countersign:ListTokenAccessors",
+        "countersign:GetTokenRole",
+        "countersign:ListTokenRoles",
+        "countersign:GetLoginConfig",
+        "countersign:GetLoginRole",
+        "countersign:ListLoginRoles",
+        "countersign:GetLoginRoleID",
+        "countersign:ListLoginSecrets",
+        "countersign:LookupLoginSecret",
+        "countersign:GetPasswordPolicy",
+        "countersign:ListPasswordPolicies",
+        "kms:DescribeKey",
+        "kms:ListKeys",
+        "countersign:ListAuditDevices",
+        "countersign:GetIdentityKey",
+        "countersign:ListIdentityKeys",
+        "countersign:GetIdentityRole",
+        "countersign:ListIdentityRoles",
+        "countersign:GetIdentityTokenConfig"
       ],
       "Resource": "*"
     }

@@ -17,6 +17,9 @@ type Request struct {
 	Account  string            // the account that owns the resource; never empty
 	Tags     map[string]string // tags of the resource; not to be changed
 	Extra    []Pair            // condition keys that only the operation knows
+	// Under is set where a listing asks about one of the names that it would show:
+	// the name, or the beginning of names that ends in a slash.
+	Under string
 }
 
 // Pair is one value of a condition key. A key with several values has several

@@ -61,7 +61,7 @@ func (d *Document) checkActions(s *statement) []Finding {
 			return one.ops.has(op) && (operations[op].Kind == KindSecret || strings.HasPrefix(operations[op].Action, "secretsmanager:"))
 		})
 		service, _, _ := strings.Cut(strings.ToLower(a), ":")
-		ours := service == "secretsmanager" || service == "iam" || service == "countersign"
+		ours := service == "secretsmanager" || service == "iam" || service == "kms" || service == "countersign"
 		switch {
 		case one.ops == opSet{} && ours:
 			out = append(out, Finding{"UnknownAction", SeverityWarning, "statement " + quote(s.label) + ": no operation is called " + quote(a)})
