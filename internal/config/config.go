@@ -38,7 +38,7 @@ type Config struct {
 	// Regions are the region labels that clients may name, home first.
 	// Default [us-east-1].
 	Regions []string `yaml:"regions"`
-	// Fronts are the protocols that are served: aws, native. Default both.
+	// Fronts are the protocols that are served: aws, native, vault. Default all.
 	Fronts []string `yaml:"fronts"`
 	TLS    TLS      `yaml:"tls"`
 	// InsecureHTTP allows plain HTTP on an address that is not loopback.
@@ -145,6 +145,7 @@ type Log struct {
 const (
 	FrontAWS    = "aws"
 	FrontNative = "native"
+	FrontVault  = "vault"
 )
 
 // maxFile bounds the configuration file.
@@ -215,7 +216,7 @@ func (c *Config) setDefaults(dir string) {
 		c.Regions = []string{"us-east-1"}
 	}
 	if c.Fronts == nil {
-		c.Fronts = []string{FrontAWS, FrontNative}
+		c.Fronts = []string{FrontAWS, FrontNative, FrontVault}
 	}
 	if c.ShutdownTimeout == 0 {
 		c.ShutdownTimeout = Duration(20 * time.Second)
@@ -280,11 +281,11 @@ func (c *Config) check() error {
 		}
 	}
 	if len(c.Fronts) == 0 {
-		return refuse("fronts", "name at least one of aws, native")
+		return refuse("fronts", "name at least one of aws, native, vault")
 	}
 	for i, f := range c.Fronts {
-		if f != FrontAWS && f != FrontNative || slices.Contains(c.Fronts[:i], f) {
-			return refuse("fronts", "%q is not aws or native, or given twice", f)
+		if f != FrontAWS && f != FrontNative && f != FrontVault || slices.Contains(c.Fronts[:i], f) {
+			return refuse("fronts", "%q is not aws, native or vault, or given twice", f)
 		}
 	}
 	return nil

@@ -22,6 +22,7 @@ import (
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/mount"
 	"countersign/internal/core/notify"
 	"countersign/internal/core/project"
 	"countersign/internal/core/record"
@@ -55,6 +56,7 @@ type core struct {
 	secrets  *secret.Service
 	signin   *signin.Service
 	projects *project.Service
+	mounts   *mount.Service
 	notify   *notify.Service // of a server, not of what works on a stopped one
 
 	life context.Context // of the background work
@@ -119,12 +121,19 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.signin = signin.New(signin.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account,
 		AllowLoopback: cfg.SignIn.LoopbackIssuer, Logger: logger})
 	c.projects = project.New(project.Config{Gate: c.gate, Changes: c.changes})
+	c.mounts = mount.New(c.gate, c.changes, map[string]mount.Holds{mount.KV: holdsSecrets})
 	decoders := c.authn.Decoders()
 	decoders["secret"] = c.secrets.DecodeEdit
 	decoders[project.Noun] = c.projects.DecodeEdit
+	decoders[mount.Noun] = c.mounts.DecodeEdit
 	c.changes.Connect(c.authn, c.secrets, decoders)
 	c.run()
 	return c, nil
+}
+
+// holdsSecrets reports whether there are secrets below a key-value mount.
+func holdsSecrets(r kv.Reader, account string, t *mount.Table, m *mount.Mount) (bool, error) {
+	return secret.AnyUnder(r, account, m.Prefix, func(n string) (string, bool) { return t.Hide(m, n) })
 }
 
 // anchorKey is where the store keeps the newest head of the audit log.

@@ -12,6 +12,7 @@ import (
 	"countersign/internal/front/aws/secretsmanager"
 	"countersign/internal/front/httpx"
 	"countersign/internal/front/native"
+	"countersign/internal/front/vault"
 	"countersign/internal/keyring"
 	"countersign/internal/kv/sealed"
 )
@@ -34,6 +35,11 @@ func (s *Server) fronts(o Options) (err error) {
 	if slices.Contains(cfg.Fronts, config.FrontNative) {
 		s.native, err = native.New(native.Config{Secrets: c.secrets, Projects: c.projects, Notify: c.notify, Changes: c.changes, Authn: c.authn, Inspect: s.inspect(), Operate: s.operate(o),
 			Rate: native.Rate(cfg.Reviews), Gate: c.gate, SignIn: c.signin, Proxies: proxies, Observe: s.metrics, Region: cfg.Regions[0], Regions: cfg.Regions, Logger: s.logger, Draining: s.draining})
+	}
+	if err == nil && slices.Contains(cfg.Fronts, config.FrontVault) {
+		s.vault, err = vault.New(vault.Config{Secrets: c.secrets, Mounts: c.mounts, Authn: c.authn, SignIn: c.signin, Changes: c.changes, Gate: c.gate,
+			Home: cfg.Account, Region: cfg.Regions[0], Proxies: proxies, Observe: s.metrics, Logger: s.logger,
+			Version: o.Version, Cluster: c.log.ID(), Draining: s.draining})
 	}
 	return err
 }

@@ -21,6 +21,7 @@ import (
 	"countersign/internal/config"
 	"countersign/internal/front/httpx"
 	"countersign/internal/front/sigv4"
+	"countersign/internal/front/vault"
 )
 
 // Bounds of the listener. A header is at most 64 KiB; a connection that sends
@@ -50,6 +51,7 @@ type Server struct {
 	ln      net.Listener
 	aws     http.Handler // nil when not served
 	native  http.Handler // nil when not served
+	vault   http.Handler // nil when not served
 	prom    http.Handler
 	scrape  []netip.Prefix
 	// draining ends when no further request is taken.
@@ -176,6 +178,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.aws.ServeHTTP(w, r)
 	case strings.HasPrefix(path, "/api/") && s.native != nil:
 		s.native.ServeHTTP(w, r)
+	case strings.HasPrefix(path, vault.Base) && s.vault != nil:
+		s.vault.ServeHTTP(w, r)
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
 		plain(w, http.StatusNotFound, "no such address: see the documentation for the endpoints of each protocol\n")
 	case path == "/healthz":

@@ -8,6 +8,7 @@ import (
 	"countersign/internal/core/audit"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/generation"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
@@ -105,7 +106,7 @@ func (s *Service) newAccount(ctx context.Context, who caller.Caller, id, label s
 		if err := s.addKey(tx, id, keyID, k); err != nil {
 			return err
 		}
-		return raiseGeneration(tx, id)
+		return generation.Raise(tx, id)
 	}
 	if _, err := s.changes.Submit(ctx, who, change.Request{Edit: e}); err != nil {
 		return NewKey{}, err

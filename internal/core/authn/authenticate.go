@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"countersign/internal/caller"
+	"countersign/internal/core/generation"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
@@ -69,7 +70,7 @@ func (s *Service) Lookup(ctx context.Context, id string, now time.Time) (Credent
 func (s *Service) refresh(ctx context.Context, id string, known *credential) (cred *credential, err error) {
 	err = s.gate.DB.View(ctx, func(r kv.Reader) (err error) {
 		if cred = known; known != nil {
-			if g, err := generation(r, known.account); err != nil || g == known.generation {
+			if g, err := generation.Get(r, known.account); err != nil || g == known.generation {
 				return err
 			}
 		}
@@ -89,7 +90,7 @@ func (s *Service) load(r kv.Reader, id string) (*credential, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
-	g, err := generation(r, place.Account)
+	g, err := generation.Get(r, place.Account)
 	if err != nil {
 		return nil, err
 	}

@@ -147,25 +147,10 @@ func policyKey(acct, n string) kv.Key    { return kv.K(acct, "policy", n) }
 func keyKey(acct, id string) kv.Key      { return kv.K(acct, "key", id) }
 func keyOfKey(acct, p, id string) kv.Key { return kv.K(acct, "key-of", p, id) }
 func keyUsedKey(acct, id string) kv.Key  { return kv.K(acct, "key-used", id) }
-func generationKey(acct string) kv.Key   { return kv.K(acct, "iam-generation") }
 func accountKey(acct string) kv.Key      { return kv.K("sys", "account", acct) }
 func (s *Service) placeKey(id string) kv.Key {
 	h := s.vault.LookupHash("access-key", id)
 	return kv.K("sys", "key-place", string(h[:]))
-}
-
-// generation is the account's counter of identity changes.
-func generation(r kv.Reader, acct string) (uint64, error) {
-	g, _, err := record.Get[uint64](r, generationKey(acct))
-	return g, err
-}
-
-func raiseGeneration(tx kv.Txn, acct string) error {
-	g, err := generation(tx, acct)
-	if err != nil {
-		return err
-	}
-	return record.Put(tx, generationKey(acct), g+1)
 }
 
 // view runs a read on the caller's own account.

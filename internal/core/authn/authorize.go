@@ -5,6 +5,7 @@ import (
 	"slices"
 	"sync/atomic"
 
+	"countersign/internal/core/generation"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
@@ -63,7 +64,7 @@ func (a *Authorizer) current(r kv.Reader, at kv.Revision, req *policy.Request) (
 	if ok && at != 0 && set.checked.Load() == uint64(at) {
 		return set, nil
 	}
-	g, err := generation(r, k.account)
+	g, err := generation.Get(r, k.account)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/generation"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
@@ -87,7 +88,7 @@ func (e *edit) Apply(tx *change.Tx) error {
 	if err := e.do.apply(e.s, tx, e.target); err != nil {
 		return err
 	}
-	return raiseGeneration(tx, e.target.Account)
+	return generation.Raise(tx, e.target.Account)
 }
 
 // state is what there is of records, in bytes that differ when one of them does.
@@ -203,7 +204,7 @@ func (e *once) Apply(tx *change.Tx) error {
 	if err := e.do(tx); err != nil {
 		return err
 	}
-	return raiseGeneration(tx, e.target.Account)
+	return generation.Raise(tx, e.target.Account)
 }
 
 // perform submits an action on what is named n in the caller's own account.

@@ -3,6 +3,7 @@ package authn
 import (
 	"countersign/internal/caller"
 	"countersign/internal/core/change"
+	"countersign/internal/core/generation"
 	"countersign/internal/core/record"
 	"countersign/internal/kv"
 	"countersign/internal/name"
@@ -25,7 +26,7 @@ func FindIdentity(r kv.Reader, acct, n string) (id Identity, ok bool, err error)
 	if err != nil || !ok {
 		return Identity{}, false, err
 	}
-	g, err := generation(r, acct)
+	g, err := generation.Get(r, acct)
 	if err != nil {
 		return Identity{}, false, err
 	}
@@ -56,7 +57,7 @@ func PutUser(tx *change.Tx, acct, n string, tags map[string]string) (Identity, e
 	if err := record.Put(tx, principalKey(acct, n), p); err != nil {
 		return Identity{}, err
 	}
-	if err := raiseGeneration(tx, acct); err != nil {
+	if err := generation.Raise(tx, acct); err != nil {
 		return Identity{}, err
 	}
 	id, _, err := FindIdentity(tx, acct, n)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"countersign/internal/caller"
+	"countersign/internal/core/generation"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
 	"countersign/internal/kv"
@@ -21,7 +22,7 @@ func TestUncommittedPoliciesAreNotKept(t *testing.T) {
 		if err := record.Put(tx, principalKey(acct, "ann"), principal{Kind: caller.User, Policies: policies}); err != nil {
 			return err
 		}
-		return raiseGeneration(tx, acct)
+		return generation.Raise(tx, acct)
 	}
 	var a Authorizer
 	req := func() *policy.Request {

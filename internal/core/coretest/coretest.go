@@ -17,6 +17,7 @@ import (
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/mount"
 	"countersign/internal/core/project"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
@@ -59,6 +60,7 @@ type Core struct {
 	Secrets  *secret.Service
 	SignIn   *signin.Service
 	Projects *project.Service
+	Mounts   *mount.Service
 	Admin    caller.Caller // the administrator of Home, in Region
 	Key      authn.NewKey  // the administrator's access key
 }
@@ -105,9 +107,13 @@ func New(t testing.TB, c Config) *Core {
 		Params: signin.Params{Memory: 64, Time: 1, Threads: 1}, Burst: 1000, AllowLoopback: true, Logger: c.Logger})
 
 	core.Projects = project.New(project.Config{Gate: core.Gate, Changes: core.Changes})
+	core.Mounts = mount.New(core.Gate, core.Changes, map[string]mount.Holds{mount.KV: func(r kv.Reader, account string, t *mount.Table, m *mount.Mount) (bool, error) {
+		return secret.AnyUnder(r, account, m.Prefix, func(n string) (string, bool) { return t.Hide(m, n) })
+	}})
 	decoders := core.Authn.Decoders()
 	decoders["secret"] = core.Secrets.DecodeEdit
 	decoders[project.Noun] = core.Projects.DecodeEdit
+	decoders[mount.Noun] = core.Mounts.DecodeEdit
 	core.Changes.Connect(core.Authn, core.Secrets, decoders)
 
 	running, stop := context.WithCancel(ctx)

@@ -1,0 +1,151 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+
+	"countersign/internal/errs"
+)
+
+// answer is what a row returns. The zero value, and nil, is 204 without a body.
+type answer struct {
+	code     int // default 200 with a body, 204 without
+	data     any // of the envelope, encoded as JSON; a json.RawMessage stands as it is
+	auth     any // of a login
+	wrap     any // of a wrapped answer
+	warnings []string
+	lease    lease
+	raw      []byte // the whole body as it is, without an envelope
+	media    string // of raw; default application/json
+	bare     bool   // data is the whole body, without an envelope
+	plain    bool   // data stands beside the envelope's members too, as in sys/mounts
+	empty    bool   // the body is an envelope though there is no data
+}
+
+// lease is what an answer says of how long it counts.
+type lease struct {
+	id        string
+	renewable bool
+	seconds   int64
+}
+
+// ok is an answer with data.
+func ok(data any) *answer { return &answer{data: data} }
+
+// send writes an answer.
+func (f *front) send(w http.ResponseWriter, c *call, a *answer) {
+	if a == nil {
+		a = &answer{}
+	}
+	code := a.code
+	if a.raw != nil {
+		if a.media != "" {
+			w.Header()["Content-Type"] = []string{a.media}
+		}
+		if code == 0 {
+			code = http.StatusOK
+		}
+		h := w.Header()
+		if a.media == "" {
+			h["Content-Type"] = isJSON
+		}
+		h["Content-Length"] = []string{strconv.Itoa(len(a.raw))}
+		w.WriteHeader(code)
+		if c.r.Method != http.MethodHead {
+			_, _ = w.Write(a.raw)
+		}
+		return
+	}
+	if a.data == nil && a.auth == nil && a.wrap == nil && len(a.warnings) == 0 && !a.empty {
+		if code == 0 {
+			code = http.StatusNoContent
+		}
+		w.WriteHeader(code)
+		return
+	}
+	if code == 0 {
+		code = http.StatusOK
+	}
+	b, err := a.encode(c)
+	if err != nil {
+		f.refuse(w, c, errs.Wrap(errs.Internal, err, "encoding an answer"))
+		return
+	}
+	write(w, code, b)
+}
+
+// encode writes the body: Vault's envelope around the data.
+func (a *answer) encode(c *call) ([]byte, error) {
+	data, err := rawJSON(a.data)
+	if err != nil {
+		return nil, err
+	}
+	if a.bare {
+		return append(data, '\n'), nil
+	}
+	b := make([]byte, 0, len(data)+len(data)/2+512)
+	b = append(b, `{"request_id":"`...)
+	b = append(b, c.meta.RequestID...)
+	b = append(b, `","lease_id":`...)
+	b = appendText(b, a.lease.id)
+	b = append(b, `,"renewable":`...)
+	b = strconv.AppendBool(b, a.lease.renewable)
+	b = append(b, `,"lease_duration":`...)
+	b = strconv.AppendInt(b, a.lease.seconds, 10)
+	b = append(append(b, `,"data":`...), data...)
+	for _, m := range []struct {
+		name string
+		v    any
+	}{{"wrap_info", a.wrap}, {"warnings", a.warnings}, {"auth", a.auth}} {
+		if w, isList := m.v.([]string); isList && len(w) == 0 {
+			m.v = nil
+		}
+		raw, err := rawJSON(m.v)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(append(append(b, `,"`...), m.name...), `":`...), raw...)
+	}
+	b = append(b, `,"mount_type":`...)
+	b = appendText(b, c.mountType())
+	if a.plain && len(data) > 2 { // the members of data beside it
+		b = append(append(b, ','), data[1:len(data)-1]...)
+	}
+	return append(b, "}\n"...), nil
+}
+
+func rawJSON(v any) ([]byte, error) {
+	switch v := v.(type) {
+	case nil:
+		return []byte("null"), nil
+	case json.RawMessage:
+		return v, nil
+	}
+	return json.Marshal(v)
+}
+
+// appendText writes a JSON string.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= 0x7f || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			q, _ := json.Marshal(s) // a string always encodes
+			return append(b, q...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
+// mountType is what the envelope says of the engine.
+func (c *call) mountType() string {
+	if c.mount != nil {
+		return c.mount.Type
+	}
+	return c.kind
+}
+
+// wrapped puts an answer behind a token that opens it once.
+func (f *front) wrapped(_ context.Context, _ *call, _ *answer) (*answer, error) {
+	return nil, errs.Coded(errs.Invalid, codeWrapped, "this answer cannot be wrapped")
+}
