@@ -81,6 +81,9 @@ type Token struct {
 	Key string
 	// Meta is what the login said of the client, such as the role.
 	Meta map[string]string
+	// Queue says that a write which was turned into a proposal is answered as a
+	// success with a warning.
+	Queue bool
 }
 
 // Call is a request in the words of the Vault protocol, which policies of its

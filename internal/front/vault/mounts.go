@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"countersign/internal/core/change"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/policy"
 	"countersign/internal/errs"
@@ -115,7 +114,7 @@ func oneMount(base string) func(context.Context, *call) (*answer, error) {
 		case c.method == http.MethodGet:
 			return readMount(ctx, c, path, tune)
 		case c.method == http.MethodDelete && !tune:
-			return mounted(c.f.Mounts.Disable(ctx, c.who, path))
+			return c.done(c.f.Mounts.Disable(ctx, c.who, path))
 		case c.method == http.MethodDelete:
 			return nil, errs.Coded(errs.Invalid, codeMethod, "unsupported operation")
 		case tune:
@@ -123,14 +122,6 @@ func oneMount(base string) func(context.Context, *call) (*answer, error) {
 		}
 		return enableMount(ctx, c, path)
 	}
-}
-
-// mounted is the answer to a write of a mount.
-func mounted(res change.Result, err error) (*answer, error) {
-	if err == nil {
-		err = change.Awaits(res.ID, res.Status)
-	}
-	return nil, err
 }
 
 func readMount(ctx context.Context, c *call, path string, tune bool) (*answer, error) {
@@ -179,7 +170,7 @@ func enableMount(ctx context.Context, c *call, path string) (*answer, error) {
 	if c.err != nil {
 		return nil, nil
 	}
-	return mounted(c.f.Mounts.Enable(ctx, c.who, req))
+	return c.done(c.f.Mounts.Enable(ctx, c.who, req))
 }
 
 // mountConfig reads how a mount is to be tuned, over how it is.
@@ -235,7 +226,7 @@ func tuneMount(ctx context.Context, c *call, path string) (*answer, error) {
 	if c.err != nil {
 		return nil, nil
 	}
-	return mounted(c.f.Mounts.Tune(ctx, c.who, req))
+	return c.done(c.f.Mounts.Tune(ctx, c.who, req))
 }
 
 func sameConfig(a, b mount.Config) bool {
@@ -254,9 +245,8 @@ func remount(ctx context.Context, c *call) (*answer, error) {
 	if c.err != nil {
 		return nil, nil
 	}
-	res, err := c.f.Mounts.Move(ctx, c.who, from, to)
-	if _, err = mounted(res, err); err != nil {
-		return nil, err
+	if ans, err := c.done(c.f.Mounts.Move(ctx, c.who, from, to)); err != nil || ans != nil {
+		return ans, err
 	}
 	id := base64.RawURLEncoding.EncodeToString([]byte(strings.Trim(from, "/") + "\n" + strings.Trim(to, "/")))
 	return ok(map[string]string{"migration_id": id}), nil

@@ -101,7 +101,7 @@ func New(c Config) (http.Handler, error) {
 // tables are the rows of every engine.
 func (f *front) tables() map[string]engine {
 	return map[string]engine{
-		mount.System: newEngine(sysRows(), mountRows()),
+		mount.System: newEngine(sysRows(), mountRows(), policyRows()),
 	}
 }
 
