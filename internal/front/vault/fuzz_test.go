@@ -1,0 +1,58 @@
+package vault
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"countersign/internal/core/coretest"
+)
+
+// FuzzPath holds that a path that is taken has one spelling: what the engine sees
+// is what was sent, without a segment that another reader would take away.
+func FuzzPath(f *testing.F) {
+	for _, s := range []string{"secret/data/a", "secret/data/a%2fb", "secret//a", "a/./b", "a/%2e%2e/b", "%00", "a%zz", "ü/é", "a/b/", "%c3%28", "a%5cb", "..", "a%0a"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, sent string) {
+		path, err := plainPath(sent)
+		if err != nil {
+			return
+		}
+		segments := strings.Split(path, "/")
+		if strings.Count(path, "/") != strings.Count(sent, "/") {
+			t.Errorf("%q has other segments as %q", sent, path)
+		}
+		for i, seg := range segments {
+			if seg == "." || seg == ".." || seg == "" && i < len(segments)-1 {
+				t.Errorf("%q has segment %q", sent, seg)
+			}
+		}
+	})
+}
+
+// FuzzRequest sends a stranger's bytes to the whole front: it answers with JSON or
+// nothing, never with a failure of the server.
+func FuzzRequest(f *testing.F) {
+	s := newServer(f, coretest.Config{})
+	f.Add("POST", "sys/mounts/kv", `{"type":"kv","options":{"version":"2"}}`)
+	f.Add("PATCH", "secret/data/a", `{"data":{"a":null},"options":{"cas":1}}`)
+	f.Add("LIST", "secret/metadata/", ``)
+	f.Add("GET", "secret/data/a?version=-1", ``)
+	f.Add("POST", "sys/policy/p", `{"policy":"cGF0aA=="}`)
+	f.Add("PUT", "secret/metadata/a", `{"custom_metadata":{"a":"b"},"max_versions":"x"}`)
+	f.Fuzz(func(t *testing.T, method, path, body string) {
+		req, err := http.NewRequest(method, "http://localhost"+Base+strings.TrimPrefix(path, "/"), strings.NewReader(body))
+		if err != nil {
+			return
+		}
+		req.Header.Set("X-Vault-Token", s.root)
+		req.RemoteAddr = "127.0.0.1:1"
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, req)
+		if w.Code >= 500 && w.Code != http.StatusServiceUnavailable {
+			t.Errorf("%s %q %q: %d %s", method, path, body, w.Code, w.Body)
+		}
+	})
+}
