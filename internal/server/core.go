@@ -24,6 +24,7 @@ import (
 	"countersign/internal/core/gate"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/notify"
+	"countersign/internal/core/password"
 	"countersign/internal/core/project"
 	"countersign/internal/core/record"
 	"countersign/internal/core/secret"
@@ -43,21 +44,22 @@ const system = "sys"
 
 // core is everything below the fronts.
 type core struct {
-	cfg      config.Config
-	logger   *slog.Logger
-	engine   *boltkv.DB
-	ring     *keyring.Ring
-	db       kv.DB
-	log      *audit.Log
-	relay    *change.Relay
-	gate     *gate.Gate
-	changes  *change.Service
-	authn    *authn.Service
-	secrets  *secret.Service
-	signin   *signin.Service
-	projects *project.Service
-	mounts   *mount.Service
-	notify   *notify.Service // of a server, not of what works on a stopped one
+	cfg       config.Config
+	logger    *slog.Logger
+	engine    *boltkv.DB
+	ring      *keyring.Ring
+	db        kv.DB
+	log       *audit.Log
+	relay     *change.Relay
+	gate      *gate.Gate
+	changes   *change.Service
+	authn     *authn.Service
+	secrets   *secret.Service
+	signin    *signin.Service
+	projects  *project.Service
+	mounts    *mount.Service
+	passwords *password.Service
+	notify    *notify.Service // of a server, not of what works on a stopped one
 
 	life context.Context // of the background work
 	stop context.CancelFunc
@@ -122,10 +124,12 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 		AllowLoopback: cfg.SignIn.LoopbackIssuer, Logger: logger})
 	c.projects = project.New(project.Config{Gate: c.gate, Changes: c.changes})
 	c.mounts = mount.New(c.gate, c.changes, map[string]mount.Holds{mount.KV: holdsSecrets})
+	c.passwords = password.New(c.gate, c.changes)
 	decoders := c.authn.Decoders()
 	decoders["secret"] = c.secrets.DecodeEdit
 	decoders[project.Noun] = c.projects.DecodeEdit
 	decoders[mount.Noun] = c.mounts.DecodeEdit
+	decoders[password.Noun] = c.passwords.DecodeEdit
 	c.changes.Connect(c.authn, c.secrets, decoders)
 	c.run()
 	return c, nil

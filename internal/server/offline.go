@@ -20,6 +20,7 @@ import (
 	"countersign/internal/core/notice"
 	"countersign/internal/core/notify"
 	"countersign/internal/core/operate"
+	"countersign/internal/core/password"
 	"countersign/internal/core/project"
 	"countersign/internal/core/record"
 	"countersign/internal/core/secret"
@@ -102,7 +103,7 @@ func report(rep fsck.Report) FsckReport {
 
 // rules describe every kind of record that a store may hold.
 func rules() []fsck.Rule {
-	all := [][]fsck.Rule{secret.Rules(), authn.Rules(), change.Rules(), signin.Rules(), project.Rules(), mount.Rules(), notice.Rules(), notify.Rules(), {
+	all := [][]fsck.Rule{secret.Rules(), authn.Rules(), change.Rules(), signin.Rules(), project.Rules(), mount.Rules(), password.Rules(), notice.Rules(), notify.Rules(), {
 		{Kind: "audit-head", Shape: "ss", Decode: record.Check[audit.Head]},
 		{Kind: "keyring"}, // the keyring checks its own records when it opens
 	}}

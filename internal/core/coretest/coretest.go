@@ -18,6 +18,7 @@ import (
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/mount"
+	"countersign/internal/core/password"
 	"countersign/internal/core/project"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
@@ -48,21 +49,22 @@ type Config struct {
 
 // Core is the wired core.
 type Core struct {
-	Dir      string
-	Engine   kv.DB // below the encryption
-	DB       kv.DB
-	Ring     *keyring.Ring
-	Log      *audit.Log
-	Relay    *change.Relay
-	Gate     *gate.Gate
-	Changes  *change.Service
-	Authn    *authn.Service
-	Secrets  *secret.Service
-	SignIn   *signin.Service
-	Projects *project.Service
-	Mounts   *mount.Service
-	Admin    caller.Caller // the administrator of Home, in Region
-	Key      authn.NewKey  // the administrator's access key
+	Dir       string
+	Engine    kv.DB // below the encryption
+	DB        kv.DB
+	Ring      *keyring.Ring
+	Log       *audit.Log
+	Relay     *change.Relay
+	Gate      *gate.Gate
+	Changes   *change.Service
+	Authn     *authn.Service
+	Secrets   *secret.Service
+	SignIn    *signin.Service
+	Projects  *project.Service
+	Mounts    *mount.Service
+	Passwords *password.Service
+	Admin     caller.Caller // the administrator of Home, in Region
+	Key       authn.NewKey  // the administrator's access key
 }
 
 // New wires a core that lives as long as the test. Its relay runs.
@@ -110,10 +112,12 @@ func New(t testing.TB, c Config) *Core {
 	core.Mounts = mount.New(core.Gate, core.Changes, map[string]mount.Holds{mount.KV: func(r kv.Reader, account string, t *mount.Table, m *mount.Mount) (bool, error) {
 		return secret.AnyUnder(r, account, m.Prefix, func(n string) (string, bool) { return t.Hide(m, n) })
 	}})
+	core.Passwords = password.New(core.Gate, core.Changes)
 	decoders := core.Authn.Decoders()
 	decoders["secret"] = core.Secrets.DecodeEdit
 	decoders[project.Noun] = core.Projects.DecodeEdit
 	decoders[mount.Noun] = core.Mounts.DecodeEdit
+	decoders[password.Noun] = core.Passwords.DecodeEdit
 	core.Changes.Connect(core.Authn, core.Secrets, decoders)
 
 	running, stop := context.WithCancel(ctx)

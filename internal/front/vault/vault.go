@@ -41,6 +41,7 @@ import (
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/mount"
+	"countersign/internal/core/password"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
 	"countersign/internal/errs"
@@ -56,17 +57,18 @@ const (
 
 // Config configures New. Every field is required but those with a default.
 type Config struct {
-	Secrets *secret.Service
-	Mounts  *mount.Service
-	Authn   *authn.Service
-	SignIn  *signin.Service
-	Changes *change.Service
-	Gate    *gate.Gate
-	Home    string         // account of requests that name no namespace and prove nobody
-	Region  string         // home region: that of the secrets which are served
-	Proxies httpx.Proxies  // whose word on the client's address is taken; default nobody's
-	Observe httpx.Observer // told of each answer; default nobody
-	Logger  *slog.Logger   // default slog.Default()
+	Secrets   *secret.Service
+	Mounts    *mount.Service
+	Passwords *password.Service
+	Authn     *authn.Service
+	SignIn    *signin.Service
+	Changes   *change.Service
+	Gate      *gate.Gate
+	Home      string         // account of requests that name no namespace and prove nobody
+	Region    string         // home region: that of the secrets which are served
+	Proxies   httpx.Proxies  // whose word on the client's address is taken; default nobody's
+	Observe   httpx.Observer // told of each answer; default nobody
+	Logger    *slog.Logger   // default slog.Default()
 	// Version is what the server says it is, as "1.2.3".
 	Version string
 	// Cluster names the store; it does not change.
@@ -84,7 +86,7 @@ type front struct {
 // New returns the handler of everything under Base. It expects the path as the
 // client sent it.
 func New(c Config) (http.Handler, error) {
-	if c.Secrets == nil || c.Mounts == nil || c.Authn == nil || c.SignIn == nil || c.Changes == nil || c.Gate == nil || c.Home == "" || c.Region == "" {
+	if c.Secrets == nil || c.Mounts == nil || c.Passwords == nil || c.Authn == nil || c.SignIn == nil || c.Changes == nil || c.Gate == nil || c.Home == "" || c.Region == "" {
 		return nil, errs.New(errs.Internal, "the vault front lacks a service")
 	}
 	if c.Logger == nil {
@@ -101,7 +103,7 @@ func New(c Config) (http.Handler, error) {
 // tables are the rows of every engine.
 func (f *front) tables() map[string]engine {
 	return map[string]engine{
-		mount.System: newEngine(sysRows(), mountRows(), policyRows()),
+		mount.System: newEngine(sysRows(), mountRows(), policyRows(), passwordRows()),
 	}
 }
 
