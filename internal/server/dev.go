@@ -138,6 +138,7 @@ func (s *Server) putEnv(path string, key devKey) error {
 		{"AWS_ENDPOINT_URL", s.URL()}, {"AWS_ACCESS_KEY_ID", key.id}, {"AWS_SECRET_ACCESS_KEY", key.secret},
 		{"AWS_REGION", region}, {"AWS_DEFAULT_REGION", region},
 		{"COUNTERSIGN_ADDR", s.URL()}, {"COUNTERSIGN_TOKEN", authn.Token(key.id, key.secret)},
+		{"VAULT_ADDR", s.URL()}, {"VAULT_TOKEN", authn.Token(key.id, key.secret)},
 	} {
 		fmt.Fprintf(&out, "export %s='%s'\n", v[0], v[1])
 	}

@@ -61,7 +61,7 @@ func (w *readyWriter) Write(p []byte) (int, error) {
 func TestDev(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new", "folder")
 	env, out, talk := runDev(t, dir)
-	for _, k := range []string{"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "COUNTERSIGN_ADDR", "COUNTERSIGN_TOKEN"} {
+	for _, k := range []string{"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "COUNTERSIGN_ADDR", "COUNTERSIGN_TOKEN", "VAULT_ADDR", "VAULT_TOKEN"} {
 		if env[k] == "" {
 			t.Errorf("env has no %s", k)
 		}

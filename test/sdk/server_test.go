@@ -151,7 +151,7 @@ func (s *server) readEnv() error {
 		}
 		s.env[m[1]] = m[2]
 	}
-	for _, want := range []string{"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "COUNTERSIGN_ADDR", "COUNTERSIGN_TOKEN"} {
+	for _, want := range []string{"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "COUNTERSIGN_ADDR", "COUNTERSIGN_TOKEN", "VAULT_ADDR", "VAULT_TOKEN"} {
 		if s.env[want] == "" {
 			return fmt.Errorf("the env file does not set %s", want)
 		}
