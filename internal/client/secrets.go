@@ -278,6 +278,7 @@ type Version struct {
 	Labels   []string  `json:"labels,omitempty"`
 	State    string    `json:"state"`
 	Created  time.Time `json:"created"`
+	Deleted  time.Time `json:"deleted,omitzero"`  // when it was deleted, or will be by itself
 	Accessed time.Time `json:"accessed,omitzero"` // the day
 	KMSKey   string    `json:"kms_key,omitempty"`
 	Size     int       `json:"size"` // of the value, in bytes

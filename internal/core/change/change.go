@@ -89,6 +89,14 @@ type Holder interface {
 	Drop(tx *Tx) error // called when the change ends without having been applied
 }
 
+// Keyless is a Holder whose clients have no way to say that a request repeats
+// another: while a change of an author waits, the same request of theirs is that
+// change.
+type Keyless interface {
+	Holder
+	Keyless()
+}
+
 // Request is one write.
 type Request struct {
 	Edit   Edit

@@ -90,16 +90,21 @@ func (w *submission) propose(s *Service, tx *Tx, a *gate.Access, rules []protect
 	if err := w.Edit.Allow(gate.NewAccess(tx, nil, system(w.who), &audit.Record{})); err != nil { // Apply may have altered what was loaded
 		return Result{}, err
 	}
-	if h, ok := p.(Holder); ok {
-		if err := h.Hold(tx); err != nil {
-			return Result{}, err
-		}
-	} else if same, err := w.twin(tx); err != nil || same != nil {
+	h, holds := p.(Holder)
+	if _, keyless := p.(Keyless); keyless || !holds {
+		same, err := w.twin(tx)
 		if err != nil {
 			return Result{}, err
 		}
-		tx.audit.Change = same.ID
-		return Result{ID: same.ID, Status: same.Status}, nil
+		if same != nil {
+			tx.audit.Change = same.ID
+			return Result{ID: same.ID, Status: same.Status}, nil
+		}
+	}
+	if holds {
+		if err := h.Hold(tx); err != nil {
+			return Result{}, err
+		}
 	}
 	if err := w.keep(tx, p, a.OnlyProposes); err != nil {
 		return Result{}, err

@@ -18,9 +18,10 @@ import (
 type Values interface {
 	// Diff compares the values of two versions of the target, key by key where
 	// both are JSON objects. base 0 is no value; content, when not nil, stands in
-	// for the value of version. may says whether the reviewer may know of a secret
-	// with that ARN and tags. The answer holds no value and no fingerprint.
-	Diff(r kv.Reader, t Target, base, version uint64, content []byte, may func(arn string, tags map[string]string) (bool, error)) ([]KeyDiff, error)
+	// for the value of version. Of a value that is deleted at the time now nothing is
+	// told. may says whether the reviewer may know of a secret with that ARN and tags.
+	// The answer holds no value and no fingerprint.
+	Diff(r kv.Reader, t Target, base, version uint64, content []byte, now time.Time, may func(arn string, tags map[string]string) (bool, error)) ([]KeyDiff, error)
 }
 
 // KeyDiff is how one key of a value changes, or, with an empty Key, the value as
@@ -129,7 +130,7 @@ func (s *Service) review(a *gate.Access, e *entry, out *Review, now time.Time) e
 	if e.target.Noun != "secret" || version == 0 && content == nil || s.values == nil {
 		return nil
 	}
-	diff, err := s.values.Diff(a, e.target, base, version, content, may)
+	diff, err := s.values.Diff(a, e.target, base, version, content, now, may)
 	out.Diff = diff
 	return err
 }

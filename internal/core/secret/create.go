@@ -109,8 +109,7 @@ func (e *createEdit) Apply(tx *change.Tx) error {
 	}
 	h := &head{Suffix: e.suffix, Description: e.req.Description, KMSKey: e.req.KMSKey, Type: e.req.Type,
 		Created: micros(tx.Now), Tags: e.req.Tags, DataKey: e.dataKey}
-	e.f.head, e.f.suffix, e.f.named = h, e.suffix, ""
-	e.out.ARN, e.out.Name = e.f.arn(), e.f.Name
+	e.begin(h)
 	if e.req.Value != nil {
 		if err := e.putVersion(tx, e.req.VersionID, e.value, []string{name.Current}); err != nil {
 			return err
@@ -120,10 +119,7 @@ func (e *createEdit) Apply(tx *change.Tx) error {
 		return err
 	}
 	e.out.Replicas = h.Replicas
-	if err := tx.Put(createdKey(e.f.Secret, h.Created), []byte{1}); err != nil {
-		return err
-	}
-	return e.save(tx)
+	return e.saveNew(tx)
 }
 
 // again answers a creation of what is already there.

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -40,32 +41,33 @@ type side struct {
 }
 
 // Diff implements change.Values.
-func (s *Service) Diff(r kv.Reader, t change.Target, base, number uint64, content []byte, may func(string, map[string]string) (bool, error)) ([]change.KeyDiff, error) {
+func (s *Service) Diff(r kv.Reader, t change.Target, base, number uint64, content []byte, now time.Time, may func(string, map[string]string) (bool, error)) ([]change.KeyDiff, error) {
 	n := name.Secret{Account: t.Account, Region: t.Region, Name: t.Name}
 	f, err := s.load(r, n, "")
 	if err != nil {
 		return nil, err
 	}
-	old, err := s.side(r, f, base, nil)
+	old, err := s.side(r, f, base, nil, now)
 	if err != nil {
 		return nil, err
 	}
-	now, err := s.side(r, f, number, content)
-	if err != nil || !old.there && !now.there {
+	proposed, err := s.side(r, f, number, content, now)
+	if err != nil || !old.there && !proposed.there {
 		return nil, err
 	}
-	diffs := compare(old, now)
-	return diffs, s.note(r, f, now, diffs, number, may)
+	diffs := compare(old, proposed)
+	return diffs, s.note(r, f, proposed, diffs, number, now, may)
 }
 
-// side reads the value of a version, or takes content.
-func (s *Service) side(r kv.Reader, f *found, number uint64, content []byte) (side, error) {
+// side reads the value of a version, or takes content. Nothing is told of a value
+// that was deleted.
+func (s *Service) side(r kv.Reader, f *found, number uint64, content []byte, now time.Time) (side, error) {
 	if content == nil {
 		if number == 0 || f.head == nil {
 			return side{}, nil
 		}
 		v, ok, err := record.Get[version](r, versionKey(f.home, f.head.Suffix, number))
-		if err != nil || !ok || v.Empty || v.State == Destroyed {
+		if err != nil || !ok || !v.readable(now) {
 			return side{}, err
 		}
 		data, err := s.value(r, f, number)
@@ -221,15 +223,15 @@ func isAddress(s string) bool {
 }
 
 // note adds what new values are equal to.
-func (s *Service) note(r kv.Reader, f *found, now side, diffs []change.KeyDiff, number uint64, may func(string, map[string]string) (bool, error)) error {
+func (s *Service) note(r kv.Reader, f *found, proposed side, diffs []change.KeyDiff, number uint64, now time.Time, may func(string, map[string]string) (bool, error)) error {
 	prints := map[string][]byte{}
 	print := s.printer(f.Account)
 	for i := range diffs {
 		if d := &diffs[i]; d.Change == "added" || d.Change == "changed" {
 			if d.Key == "" {
-				prints[""] = s.fingerprint(f.Account, now.whole)
+				prints[""] = s.fingerprint(f.Account, proposed.whole)
 			} else {
-				prints[d.Key] = print(now.members[d.Key])
+				prints[d.Key] = print(proposed.members[d.Key])
 			}
 		}
 	}
@@ -239,7 +241,7 @@ func (s *Service) note(r kv.Reader, f *found, now side, diffs []change.KeyDiff, 
 	if err := s.noteOwn(r, f, prints, diffs, number); err != nil {
 		return err
 	}
-	return s.noteOthers(r, f, prints, diffs, may)
+	return s.noteOthers(r, f, prints, diffs, now, may)
 }
 
 // noteOwn says which earlier version of the secret had the same value.
@@ -287,7 +289,7 @@ func (v *version) has(key string, print []byte) bool {
 
 // noteOthers says which other secrets hold the same values now, as far as the
 // reviewer may know of them.
-func (s *Service) noteOthers(r kv.Reader, f *found, prints map[string][]byte, diffs []change.KeyDiff, may func(string, map[string]string) (bool, error)) error {
+func (s *Service) noteOthers(r kv.Reader, f *found, prints map[string][]byte, diffs []change.KeyDiff, now time.Time, may func(string, map[string]string) (bool, error)) error {
 	places := map[string][]string{}
 	looked := 0
 	for en, err := range record.Scan[head](r, kv.Prefix(headPrefix(f.Account, f.Region))) {
@@ -299,14 +301,15 @@ func (s *Service) noteOthers(r kv.Reader, f *found, prints map[string][]byte, di
 			return err
 		}
 		h := &en.Value
-		if strs[3] == f.Name || h.Primary != "" || h.Deleted != 0 || h.Labels[name.Current].Number == 0 {
+		at := h.Labels[name.Current]
+		if strs[3] == f.Name || h.Primary != "" || h.Deleted != 0 || at.Number == 0 || !at.readable(now) {
 			continue
 		}
 		if looked++; looked > maxSearched {
 			break
 		}
 		other := name.Secret{Account: f.Account, Region: f.Region, Name: strs[3]}
-		raw, err := r.Get(versionKey(other, h.Suffix, h.Labels[name.Current].Number))
+		raw, err := r.Get(versionKey(other, h.Suffix, at.Number))
 		if err != nil {
 			return err
 		}

@@ -25,8 +25,9 @@ func Rules() []fsck.Rule {
 	}
 }
 
-// Refer checks that each secret's labels lead to versions, that each version
-// has its value, and that each value opens for its place.
+// Refer checks that each secret's labels lead to versions and say of them what is
+// so, that each version has its value unless it was destroyed, and that each value
+// opens for its place.
 func Refer(v Vault) fsck.Refer {
 	return func(r kv.Reader, report func(kv.Key, string)) error {
 		for p, err := range r.Scan(kv.Range{}) {
@@ -60,7 +61,7 @@ func referHead(r kv.Reader, v Vault, n name.Secret, h *head, report func(string)
 		}
 		return nil
 	}
-	seen := map[uint64]bool{}
+	seen := map[uint64]labelled{}
 	for e, err := range record.Scan[version](r, kv.Prefix(kv.K(n.Account, "version", n.Region, n.Name, h.Suffix))) {
 		if err != nil {
 			return err
@@ -70,14 +71,17 @@ func referHead(r kv.Reader, v Vault, n name.Secret, h *head, report func(string)
 			return err
 		}
 		number := nums[0]
-		seen[number] = true
+		seen[number] = e.Value.at(number)
 		if number > h.Last {
 			report(fmt.Sprintf("version %d is newer than the secret knows", number))
 		}
+		sealed, err := r.Get(valueKey(n, h.Suffix, number))
 		if e.Value.Empty || e.Value.State == Destroyed {
+			if err == nil {
+				report(fmt.Sprintf("version %d has a value that it must not have", number))
+			}
 			continue
 		}
-		sealed, err := r.Get(valueKey(n, h.Suffix, number))
 		if err != nil {
 			report(fmt.Sprintf("the value of version %d is missing", number))
 			continue
@@ -87,8 +91,10 @@ func referHead(r kv.Reader, v Vault, n name.Secret, h *head, report func(string)
 		}
 	}
 	for label, at := range h.Labels {
-		if !seen[at.Number] {
+		if is, ok := seen[at.Number]; !ok {
 			report(fmt.Sprintf("label %q leads to version %d, which is missing", label, at.Number))
+		} else if is != at {
+			report(fmt.Sprintf("label %q does not say of version %d what is so", label, at.Number))
 		}
 		id, waits := strings.CutPrefix(label, name.PendingPrefix)
 		if !waits {

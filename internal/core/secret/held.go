@@ -60,6 +60,9 @@ func (e *edit) onto(tx *change.Tx, b *held, value printed) (printed, error) {
 	if b.Base == 0 || current == 0 || value.Binary {
 		return printed{}, conflict("")
 	}
+	if at := e.f.head.Labels[name.Current]; !at.readable(tx.Now) { // nobody is to learn by a merge what was deleted
+		return printed{}, conflict("")
+	}
 	is, err := e.s.value(tx, e.f, current)
 	if err != nil {
 		return printed{}, err
@@ -126,21 +129,22 @@ func (e *edit) release(tx *change.Tx, b *held, labels []string) error {
 		return e.putVersion(tx, mergedID(v.ID, v.Change), p, labels)
 	}
 	base := h.Labels[name.Current].Number
-	v.Change, v.Current = tx.Change.ID, micros(tx.Now)
+	v.Change, v.Current, v.Gone = tx.Change.ID, micros(tx.Now), e.expiry(tx.Now)
 	for _, l := range labels {
-		h.attach(l, labelled{Number: b.Number, ID: v.ID, Created: v.Created, Binary: v.Binary})
+		h.attach(l, v.at(b.Number))
 	}
 	if err := record.Put(tx, versionKey(n, h.Suffix, b.Number), v); err != nil {
 		return err
 	}
 	e.out.VersionID, e.out.Number, e.out.Labels = v.ID, b.Number, h.labelsOf(b.Number)
+	e.out.Created, e.out.Deletes = when(v.Created), when(v.Gone)
 	differ, err := e.differ(tx, base, v.Keys)
 	if err != nil {
 		return err
 	}
 	tx.Wrote(base, b.Number, differ)
 	tx.Produced(data.Reveal())
-	return nil
+	return e.prune(tx)
 }
 
 // mergedID is the version id of what a change became by a merge: it has to be

@@ -67,6 +67,13 @@ func (e *labelEdit) Apply(tx *change.Tx) error {
 	if !ok {
 		return noVersion(CodeVersion, e.req.To)
 	}
+	v, err := getVersion(tx, e.f.Secret, h.Suffix, number)
+	if err != nil {
+		return err
+	}
+	if !v.Empty && !v.readable(tx.Now) {
+		return noVersion(CodeVersion, e.req.To)
+	}
 	at, attached := h.Labels[e.req.Label]
 	switch {
 	case attached && at.Number == number:
@@ -79,15 +86,8 @@ func (e *labelEdit) Apply(tx *change.Tx) error {
 	case e.req.From != "" && (!attached || at.ID != e.req.From):
 		return &errs.Error{Kind: errs.Invalid, Code: CodeLabelNotThere, Field: e.req.From, Msg: "the label is not on the version it is to be moved from"}
 	}
-	v, err := getVersion(tx, e.f.Secret, h.Suffix, number)
-	if err != nil {
-		return err
-	}
-	if v.State == Destroyed {
-		return noVersion(CodeVersion, e.req.To)
-	}
 	base := h.Labels[name.Current].Number
-	h.attach(e.req.Label, labelled{Number: number, ID: v.ID, Created: v.Created, Empty: v.Empty, Binary: v.Binary})
+	h.attach(e.req.Label, v.at(number))
 	labels := h.labelsOf(number)
 	if len(labels) > name.MaxLabels {
 		return errs.Coded(errs.Limit, CodeLabels, "a version has at most %d labels", name.MaxLabels)

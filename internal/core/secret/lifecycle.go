@@ -134,13 +134,20 @@ func (e *restoreEdit) Apply(tx *change.Tx) error {
 		tx.NothingToDo()
 		return nil
 	}
-	if err := tx.Delete(purgeKey(e.f.Secret, h.Suffix, h.Purge)); err != nil {
+	if err := e.unmark(tx); err != nil {
 		return err
 	}
-	h.Deleted, h.Purge = 0, 0
 	current := h.Labels[name.Current].Number
 	tx.Wrote(current, current, nil)
 	return e.save(tx)
+}
+
+// unmark takes the mark for deletion off the head, which it does not save.
+func (e *edit) unmark(tx *change.Tx) error {
+	h := e.f.head
+	purge := purgeKey(e.f.Secret, h.Suffix, h.Purge)
+	h.Deleted, h.Purge = 0, 0
+	return tx.Delete(purge)
 }
 
 // tagEdit sets and removes tags; no key is in both.
@@ -191,28 +198,39 @@ func (e *tagEdit) Allow(a *gate.Access) error {
 	if err := e.open(a, extra...); err != nil || e.f.head == nil {
 		return err
 	}
-	after := e.f.request(e.op, extra...)
-	after.Tags = tagMap(e.tags())
-	if err := a.Allow(&after, e.f.policy); err != nil {
-		if denied := errs.As(err); denied.Kind == errs.Denied {
-			denied.Code = CodeLockout
+	return e.keepsAllowed(a, []policy.Op{e.op}, extra, e.tags())
+}
+
+// keepsAllowed refuses an edit of tags by which its author would lose the
+// permission for it.
+func (e *edit) keepsAllowed(a *gate.Access, ops []policy.Op, extra []policy.Pair, tags []Tag) error {
+	for _, op := range ops {
+		after := e.f.request(op, extra...)
+		after.Tags = tagMap(tags)
+		if err := a.Allow(&after, e.f.policy); err != nil {
+			if denied := errs.As(err); denied.Kind == errs.Denied {
+				denied.Code = CodeLockout
+			}
+			return err
 		}
-		return err
 	}
 	return nil
 }
 
 // tags are the secret's tags after the edit.
-func (e *tagEdit) tags() []Tag {
-	tags := slices.Clone(e.f.head.Tags)
-	for _, t := range e.set {
+func (e *tagEdit) tags() []Tag { return retag(e.f.head.Tags, e.set, e.remove) }
+
+// retag returns tags with some set and some removed.
+func retag(tags, set []Tag, remove []string) []Tag {
+	tags = slices.Clone(tags)
+	for _, t := range set {
 		if i := slices.IndexFunc(tags, func(old Tag) bool { return old.Key == t.Key }); i >= 0 {
 			tags[i].Value = t.Value
 		} else {
 			tags = append(tags, t)
 		}
 	}
-	return slices.DeleteFunc(tags, func(t Tag) bool { return slices.Contains(e.remove, t.Key) })
+	return slices.DeleteFunc(tags, func(t Tag) bool { return slices.Contains(remove, t.Key) })
 }
 
 func (e *tagEdit) Apply(tx *change.Tx) error {

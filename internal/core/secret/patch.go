@@ -190,7 +190,7 @@ func (e *patchEdit) Apply(tx *change.Tx) error {
 		if err != nil {
 			return err
 		}
-		if len(differing(v.Keys, p.keys)) == 0 {
+		if v.readable(tx.Now) && len(differing(v.Keys, p.keys)) == 0 {
 			tx.NothingToDo()
 			e.out.VersionID, e.out.Number, e.out.Labels = v.ID, current, h.labelsOf(current)
 			return nil
@@ -207,7 +207,7 @@ func (e *patchEdit) object(tx *change.Tx, current uint64) ([]member, error) {
 	if current == 0 {
 		return nil, nil
 	}
-	if e.f.head.Labels[name.Current].Empty {
+	if at := e.f.head.Labels[name.Current]; !at.readable(tx.Now) { // what was deleted does not come back by setting a key
 		return nil, nil
 	}
 	data, err := e.s.value(tx, e.f, current)
@@ -292,16 +292,11 @@ func (e *patchEdit) create(tx *change.Tx) error {
 	if err != nil {
 		return err
 	}
-	h := &head{Suffix: e.suffix, Created: micros(tx.Now), DataKey: e.dataKey}
-	e.f.head, e.f.suffix, e.f.named = h, e.suffix, ""
-	e.out.ARN, e.out.Name = e.f.arn(), e.f.Name
+	e.begin(&head{Suffix: e.suffix, Created: micros(tx.Now), DataKey: e.dataKey})
 	if err := e.putVersion(tx, e.versionID, p, []string{name.Current}); err != nil {
 		return err
 	}
-	if err := tx.Put(createdKey(e.f.Secret, h.Created), []byte{1}); err != nil {
-		return err
-	}
-	return e.save(tx)
+	return e.saveNew(tx)
 }
 
 // Hold notes what is current, for the merge to come.

@@ -3,6 +3,7 @@ package secret
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -86,7 +87,7 @@ func (s *Service) readValue(a *gate.Access, req ReadRequest) (Value, error) {
 	if err := f.head.live(); err != nil {
 		return Value{}, err
 	}
-	at, binary, err := s.pick(a, f, req, stage)
+	at, binary, err := s.pick(a, f, req, stage, a.Who.Time)
 	if err != nil {
 		return Value{}, err
 	}
@@ -104,8 +105,9 @@ func (s *Service) readValue(a *gate.Access, req ReadRequest) (Value, error) {
 		Created: when(at.Created), Binary: binary, Data: data}, nil
 }
 
-// pick chooses the version that a request means.
-func (s *Service) pick(r kv.Reader, f *found, req ReadRequest, stage string) (at labelled, binary bool, err error) {
+// pick chooses the version that a request means. What was deleted, or is by now,
+// is not there.
+func (s *Service) pick(r kv.Reader, f *found, req ReadRequest, stage string, now time.Time) (at labelled, binary bool, err error) {
 	h := f.head
 	switch {
 	case req.Number != 0:
@@ -121,8 +123,11 @@ func (s *Service) pick(r kv.Reader, f *found, req ReadRequest, stage string) (at
 		at.Number = n
 	default:
 		var ok bool
-		if at, ok = h.Labels[stage]; !ok || at.Empty {
+		switch at, ok = h.Labels[stage]; {
+		case !ok:
 			return at, false, noVersion(CodeLabel, stage)
+		case !at.readable(now):
+			return at, false, s.unreadable(r, f, at.Number, now, noVersion(CodeLabel, stage))
 		}
 		return at, at.Binary, nil
 	}
@@ -130,10 +135,10 @@ func (s *Service) pick(r kv.Reader, f *found, req ReadRequest, stage string) (at
 	switch {
 	case err != nil:
 		return at, false, err
-	case !ok || v.State == Destroyed || v.Empty || req.VersionID != "" && v.ID != req.VersionID:
+	case !ok || v.Empty || req.VersionID != "" && v.ID != req.VersionID:
 		return at, false, noVersion(CodeVersion, req.VersionID)
-	case v.State != Enabled:
-		return at, false, errs.Coded(errs.Precondition, "version-"+string(v.State), "the version is %s", v.State)
+	case !v.readable(now):
+		return at, false, s.unreadable(r, f, at.Number, now, noVersion(CodeVersion, req.VersionID))
 	}
 	if stage != "" && h.Labels[stage].Number != at.Number {
 		return at, false, errs.Coded(errs.Precondition, CodeMismatch, "the version does not have that label")
@@ -141,8 +146,21 @@ func (s *Service) pick(r kv.Reader, f *found, req ReadRequest, stage string) (at
 	return labelled{Number: at.Number, ID: v.ID, Created: v.Created}, v.Binary, nil
 }
 
+// unreadable says in the not-found error of a version without a value what became
+// of it, if that is known.
+func (s *Service) unreadable(r kv.Reader, f *found, number uint64, now time.Time, missing *errs.Error) error {
+	v, ok, err := record.Get[version](r, versionKey(f.home, f.head.Suffix, number))
+	if err != nil {
+		return err
+	}
+	if state := v.state(now); ok && !v.Empty && state != Enabled {
+		missing.Msg = fmt.Sprintf("version %d is %s", number, state)
+	}
+	return missing
+}
+
 // noVersion is not-found for a label or version id, kept in Field.
-func noVersion(code, which string) error {
+func noVersion(code, which string) *errs.Error {
 	return &errs.Error{Kind: errs.NotFound, Code: code, Field: which, Msg: "the secret has no such version"}
 }
 
@@ -230,6 +248,7 @@ type VersionInfo struct {
 	Labels   []string  `json:"labels,omitempty"`
 	State    State     `json:"state"`
 	Created  time.Time `json:"created"`
+	Deleted  time.Time `json:"deleted,omitzero"`  // when it was deleted, or will be by itself
 	Accessed time.Time `json:"accessed,omitzero"` // the day
 	KMSKey   string    `json:"kms_key,omitempty"`
 	Size     int       `json:"size"` // of the value, in bytes
@@ -242,6 +261,7 @@ type VersionInfo struct {
 type VersionsRequest struct {
 	ID        name.SecretID
 	Unlabeled bool // also versions that have no label
+	Destroyed bool // of those, also the ones whose values were destroyed
 	Max       int  // at most this many; default 100
 	Token     string
 }
@@ -273,10 +293,10 @@ func (s *Service) ListVersions(ctx context.Context, who caller.Caller, req Versi
 	return out, nil
 }
 
-func (s *Service) listVersions(r kv.Reader, f *found, req VersionsRequest) (Versions, error) {
+func (s *Service) listVersions(a *gate.Access, f *found, req VersionsRequest) (Versions, error) {
 	out := Versions{ARN: f.arn(), Name: f.Name}
 	limit := pageLimit(req.Max)
-	scope := pageScope("versions", f.home, f.head.Suffix, req.Unlabeled)
+	scope := pageScope("versions", f.home, f.head.Suffix, req.Unlabeled, req.Destroyed)
 	before, err := s.openToken(f.Account, scope, req.Token)
 	if err != nil {
 		return out, err
@@ -290,7 +310,7 @@ func (s *Service) listVersions(r kv.Reader, f *found, req VersionsRequest) (Vers
 	if before != nil {
 		rng.End = before
 	}
-	for e, err := range record.Scan[version](r, rng) {
+	for e, err := range record.Scan[version](a, rng) {
 		if err != nil {
 			return out, err
 		}
@@ -298,8 +318,8 @@ func (s *Service) listVersions(r kv.Reader, f *found, req VersionsRequest) (Vers
 		if err != nil {
 			return out, err
 		}
-		number := nums[0]
-		if labels[number] == nil && !req.Unlabeled {
+		number, v := nums[0], e.Value
+		if labels[number] == nil && (!req.Unlabeled || v.State == Destroyed && !req.Destroyed) {
 			continue
 		}
 		if len(out.Versions) == limit {
@@ -307,14 +327,13 @@ func (s *Service) listVersions(r kv.Reader, f *found, req VersionsRequest) (Vers
 			out.Token, err = s.sealToken(f.Account, scope, versionKey(f.home, f.head.Suffix, last))
 			return out, err
 		}
-		used, _, err := record.Get[int64](r, usedKey(f.Secret, f.head.Suffix, number))
+		used, _, err := record.Get[int64](a, usedKey(f.Secret, f.head.Suffix, number))
 		if err != nil {
 			return out, err
 		}
-		v := e.Value
 		slices.Sort(labels[number])
-		out.Versions = append(out.Versions, VersionInfo{Number: number, ID: v.ID, Labels: labels[number], State: v.State,
-			Created: when(v.Created), Accessed: dayTime(s.used.last(f.Secret, f.head.Suffix, number, used)), KMSKey: v.KMSKey, Size: v.Size, Binary: v.Binary,
+		out.Versions = append(out.Versions, VersionInfo{Number: number, ID: v.ID, Labels: labels[number], State: v.state(a.Who.Time),
+			Created: when(v.Created), Deleted: when(v.Gone), Accessed: dayTime(s.used.last(f.Secret, f.head.Suffix, number, used)), KMSKey: v.KMSKey, Size: v.Size, Binary: v.Binary,
 			Author: v.Author, Change: v.Change})
 	}
 	return out, nil

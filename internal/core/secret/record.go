@@ -60,8 +60,14 @@ type labelled struct {
 	Number  uint64 `cbor:"1,keyasint"`
 	ID      string `cbor:"2,keyasint"`
 	Created int64  `cbor:"3,keyasint"`
-	Empty   bool   `cbor:"4,keyasint,omitempty"`
+	Empty   bool   `cbor:"4,keyasint,omitempty"` // no value is to be read: it has none yet, was deleted or destroyed
 	Binary  bool   `cbor:"5,keyasint,omitempty"`
+	Expires int64  `cbor:"6,keyasint,omitempty"` // when it reads as deleted by itself, microseconds
+}
+
+// readable reports whether the version has a value to be read at a time.
+func (l *labelled) readable(now time.Time) bool {
+	return !l.Empty && (l.Expires == 0 || l.Expires > micros(now))
 }
 
 // head is the record of a secret. Times are microseconds since 1970.
@@ -87,6 +93,10 @@ type head struct {
 	// own record, when it is short: a read then needs one record. It is the
 	// work of putHead alone.
 	Carried []byte `cbor:"18,keyasint,omitempty"`
+	// Settings of the secret itself; zero is that of its mount or server.
+	MaxVersions uint64 `cbor:"19,keyasint,omitempty"`
+	CASRequired bool   `cbor:"20,keyasint,omitempty"`
+	DeleteAfter int64  `cbor:"21,keyasint,omitempty"` // after which a new version reads as deleted, microseconds
 }
 
 // Member implements record.Direct. What few secrets have is left to Decode.
@@ -123,6 +133,12 @@ func (h *head) Member(key uint64, s *record.Source) {
 		h.Policy = s.String()
 	case 18:
 		h.Carried = s.Bytes()
+	case 19:
+		h.MaxVersions = s.Uint()
+	case 20:
+		h.CASRequired = s.True()
+	case 21:
+		h.DeleteAfter = s.Int()
 	default:
 		s.Fail()
 	}
@@ -171,6 +187,8 @@ func (l *labelled) member(key uint64, s *record.Source) {
 		l.Empty = s.True()
 	case 5:
 		l.Binary = s.True()
+	case 6:
+		l.Expires = s.Int()
 	default:
 		s.Fail()
 	}
@@ -194,6 +212,29 @@ type version struct {
 	Author  string            `cbor:"11,keyasint,omitempty"`
 	Given   []byte            `cbor:"12,keyasint,omitempty"` // fingerprint of what the author gave, when it was merged
 	Current int64             `cbor:"13,keyasint,omitempty"` // when it first became AWSCURRENT, microseconds
+	// Gone is when it was deleted, or, while it is enabled, when it reads as deleted
+	// by itself, microseconds; 0: never.
+	Gone int64 `cbor:"14,keyasint,omitempty"`
+}
+
+// state is what may be done with the version at a time.
+func (v *version) state(now time.Time) State {
+	if v.State == Enabled && v.Gone != 0 && v.Gone <= micros(now) {
+		return Deleted
+	}
+	return v.State
+}
+
+// readable reports whether it has a value to be read at a time.
+func (v *version) readable(now time.Time) bool { return !v.Empty && v.state(now) == Enabled }
+
+// at is what a label on the version says of it.
+func (v *version) at(number uint64) labelled {
+	l := labelled{Number: number, ID: v.ID, Created: v.Created, Binary: v.Binary, Empty: v.Empty || v.State != Enabled}
+	if v.State == Enabled {
+		l.Expires = v.Gone
+	}
+	return l
 }
 
 // Keys of the records. A secret's versions hang on its suffix, so that a name
@@ -255,6 +296,25 @@ func (h *head) attach(label string, to labelled) {
 	if prev, ok := h.Labels[name.Previous]; ok && label == name.Current && prev.Number == to.Number {
 		delete(h.Labels, name.Previous)
 	}
+}
+
+// note tells the labels on a version what became of it.
+func (h *head) note(number uint64, v *version) {
+	for l, at := range h.Labels {
+		if at.Number == number {
+			h.Labels[l] = v.at(number)
+		}
+	}
+}
+
+// waiting reports whether a version only waits for the change that proposed it.
+func (h *head) waiting(number uint64) bool {
+	for l, at := range h.Labels {
+		if at.Number == number && strings.HasPrefix(l, name.PendingPrefix) {
+			return true
+		}
+	}
+	return false
 }
 
 func (h *head) live() error {

@@ -28,6 +28,19 @@ func (e *updateEdit) Repeats() []byte {
 	return repeats(stored{Describe: r.Description, KMSKey: r.KMSKey, Type: r.Type}, r.Value, e.value, nil)
 }
 
+// Repeats implements what package change asks of an edit.
+func (e *kvEdit) Repeats() []byte {
+	if e.patch == nil {
+		return repeats(stored{}, &e.value.Input, e.value, e.cas)
+	}
+	return repeats(stored{Patch: true}, &Input{}, printed{print: e.s.fingerprint(e.who.Account, e.patch.Reveal())}, e.cas)
+}
+
+// Repeats implements what package change asks of an edit.
+func (e *versionsEdit) Repeats() []byte {
+	return repeats(stored{KV: &storedKV{Numbers: e.numbers}}, nil, printed{}, nil)
+}
+
 func repeats(w stored, in *Input, p printed, base *uint64) []byte {
 	b, _ := record.Encode(w) // plain members always encode
 	if in != nil {

@@ -269,7 +269,7 @@ func (e *promoteEdit) copyVersion(tx *change.Tx, own *head, number uint64) error
 	if err != nil {
 		return err
 	}
-	if !v.Empty {
+	if !v.Empty && v.State != Destroyed {
 		data, err := e.s.value(tx, f, number)
 		if err != nil {
 			return err

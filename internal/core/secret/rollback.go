@@ -202,9 +202,12 @@ func (e *rollbackEdit) Apply(tx *change.Tx) error {
 	b := held{Base: current, Knows: true}
 	switch {
 	case e.roll.From != 0: // undo what it did, on whatever is current
-		from, err := e.old(tx, e.roll.From)
+		from, ok, err := record.Get[version](tx, versionKey(e.f.Secret, h.Suffix, e.roll.From))
 		if err != nil {
 			return err
+		}
+		if !ok || from.Empty { // its fingerprints are enough, its value may be gone
+			return errs.Coded(errs.Precondition, CodeNoRollback, "version %d is no longer kept", e.roll.From)
 		}
 		b = held{Base: e.roll.From, Prints: from.Keys, Knows: true}
 	case e.held.Knows:
@@ -221,7 +224,7 @@ func (e *rollbackEdit) Apply(tx *change.Tx) error {
 		if err != nil {
 			return err
 		}
-		if p.same(v) {
+		if p.same(v) && v.readable(tx.Now) {
 			tx.NothingToDo()
 			e.out.VersionID, e.out.Number, e.out.Labels = v.ID, current, h.labelsOf(current)
 			return nil
@@ -236,10 +239,15 @@ func (e *rollbackEdit) Apply(tx *change.Tx) error {
 // old reads a version that must still have its value.
 func (e *rollbackEdit) old(tx *change.Tx, number uint64) (version, error) {
 	v, ok, err := record.Get[version](tx, versionKey(e.f.Secret, e.f.head.Suffix, number))
-	if err == nil && (!ok || v.Empty || v.State == Destroyed) {
-		err = errs.Coded(errs.Precondition, CodeNoRollback, "version %d is no longer kept", number)
+	switch {
+	case err != nil:
+		return v, err
+	case !ok || v.Empty:
+		return v, errs.Coded(errs.Precondition, CodeNoRollback, "version %d is no longer kept", number)
+	case !v.readable(tx.Now):
+		return v, errs.Coded(errs.Precondition, CodeNoRollback, "version %d is %s", number, v.state(tx.Now))
 	}
-	return v, err
+	return v, nil
 }
 
 // Hold notes what is current, for the merge to come.

@@ -58,6 +58,8 @@ const (
 	CodeNotInvocable   = "function-not-invocable"
 	CodeRegion         = "region"
 	CodeSchedule       = "schedule"
+	CodeCASMismatch    = "cas-mismatch" // Conflict: the current version is not the one that the write asks for
+	CodeCASRequired    = "cas-required" // Precondition: the write does not say which version it expects
 )
 
 // MaxValue is the largest value in bytes; a front may allow less.

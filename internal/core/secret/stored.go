@@ -2,6 +2,7 @@ package secret
 
 import (
 	"fmt"
+	"time"
 
 	"countersign/internal/caller"
 	"countersign/internal/core/change"
@@ -39,6 +40,23 @@ type stored struct {
 	Set       map[string][]byte `cbor:"21,keyasint,omitempty"`
 	Patch     bool              `cbor:"22,keyasint,omitempty"`
 	Roll      *roll             `cbor:"23,keyasint,omitempty"`
+	KV        *storedKV         `cbor:"24,keyasint,omitempty"`
+}
+
+// storedKV is what edits by the numbers of versions, and of settings, have beside.
+type storedKV struct {
+	CAS         *uint64        `cbor:"1,keyasint,omitempty"`
+	MaxVersions *uint64        `cbor:"2,keyasint,omitempty"`
+	CASRequired *bool          `cbor:"3,keyasint,omitempty"`
+	DeleteAfter *time.Duration `cbor:"4,keyasint,omitempty"`
+	Numbers     []uint64       `cbor:"5,keyasint,omitempty"`
+	Current     uint64         `cbor:"6,keyasint,omitempty"`
+	Tags        bool           `cbor:"7,keyasint,omitempty"` // tags are given
+	Merge       bool           `cbor:"8,keyasint,omitempty"`
+}
+
+func (w *storedKV) settings() KVSettings {
+	return KVSettings{MaxVersions: w.MaxVersions, CASRequired: w.CASRequired, DeleteAfter: w.DeleteAfter}
 }
 
 type storedValue struct {
@@ -137,6 +155,28 @@ func (e *rollbackEdit) Encode() ([]byte, error) {
 	return record.Encode(stored{ID: e.id, VersionID: e.versionID, Roll: &e.roll, Held: e.held})
 }
 
+// Encode implements change.Proposal.
+func (e *kvEdit) Encode() ([]byte, error) {
+	w := stored{ID: e.id, VersionID: e.versionID, Held: e.held, Suffix: e.suffix, DataKey: e.dataKey,
+		KV: &storedKV{CAS: e.cas, MaxVersions: e.mount.MaxVersions, DeleteAfter: e.mount.DeleteAfter}}
+	if e.patch == nil {
+		w.Value = keep(&e.value.Input, e.held)
+	}
+	return record.Encode(w)
+}
+
+// Encode implements change.Proposal.
+func (e *versionsEdit) Encode() ([]byte, error) {
+	return record.Encode(stored{ID: e.id, KV: &storedKV{Numbers: e.numbers, Current: e.current, DeleteAfter: e.mount.DeleteAfter}})
+}
+
+// Encode implements change.Proposal.
+func (e *kvSetEdit) Encode() ([]byte, error) {
+	r := e.req
+	return record.Encode(stored{ID: e.id, Tags: e.set, Remove: e.remove, Suffix: e.suffix, DataKey: e.dataKey,
+		KV: &storedKV{MaxVersions: r.MaxVersions, CASRequired: r.CASRequired, DeleteAfter: r.DeleteAfter, Tags: r.Tags != nil, Merge: r.Merge}})
+}
+
 // DecodeEdit reads back an edit that was written down; see change.Decoder.
 func (s *Service) DecodeEdit(author caller.Caller, op policy.Op, t change.Target, data []byte) (change.Edit, error) {
 	var w stored
@@ -148,6 +188,8 @@ func (s *Service) DecodeEdit(author caller.Caller, op policy.Op, t change.Target
 	case w.Patch:
 		return &patchEdit{edit: base, req: PatchRequest{ID: w.ID, Unset: w.Remove, Replace: w.Force}, set: w.Set,
 			versionID: w.VersionID, suffix: w.Suffix, dataKey: w.DataKey, held: w.Held}, nil
+	case w.KV != nil:
+		return s.decodeKV(base, op, t, &w)
 	case w.Roll != nil:
 		return &rollbackEdit{edit: base, roll: *w.Roll, versionID: w.VersionID, held: w.Held}, nil
 	}
@@ -203,6 +245,32 @@ func (s *Service) decodeAs(base edit, op policy.Op, t change.Target, w *stored) 
 		return &promoteEdit{base, w.DataKey, nil}, nil
 	}
 	return nil, errs.Wrap(errs.Internal, fmt.Errorf("%s is no stored edit of a secret", op), "")
+}
+
+func (s *Service) decodeKV(base edit, op policy.Op, t change.Target, w *stored) (change.Edit, error) {
+	base.mount = w.KV.settings()
+	switch op {
+	case policy.PutValue, policy.PatchValue:
+		e := &kvEdit{edit: base, cas: w.KV.CAS, versionID: w.VersionID, suffix: w.Suffix, dataKey: w.DataKey, held: w.Held}
+		if in := w.Value.input(); in != nil {
+			var err error
+			if e.value, err = s.print(t.Account, *in); err != nil {
+				return nil, err
+			}
+		}
+		return e, nil
+	case policy.DeleteCurrent, policy.DeleteVersion, policy.UndeleteVersion, policy.DestroyVersion:
+		return &versionsEdit{edit: base, numbers: w.KV.Numbers, current: w.KV.Current}, nil
+	case policy.UpdateSecret:
+		base.mount = KVSettings{} // they are the secret's own
+		e := &kvSetEdit{edit: base, set: w.Tags, remove: w.Remove, suffix: w.Suffix, dataKey: w.DataKey,
+			req: KVSet{ID: w.ID, MaxVersions: w.KV.MaxVersions, CASRequired: w.KV.CASRequired, DeleteAfter: w.KV.DeleteAfter, Merge: w.KV.Merge}}
+		if w.KV.Tags {
+			e.req.Tags = map[string]*string{}
+		}
+		return e, nil
+	}
+	return nil, errs.Wrap(errs.Internal, fmt.Errorf("%s is no stored edit of versions", op), "")
 }
 
 func (s *Service) decodeCreate(base edit, w *stored) (change.Edit, error) {

@@ -139,9 +139,10 @@ func (e *putEdit) again(tx *change.Tx, number uint64) error {
 	switch {
 	case v.Empty:
 		v.Empty, v.Size, v.Binary, v.Print, v.Keys = false, e.value.Data.Len(), e.value.Binary, e.value.print, e.value.keys
+		v.Gone = e.expiry(tx.Now)
 		for l, at := range h.Labels { // the labels it was registered with now lead to a value
 			if at.Number == number {
-				h.attach(l, labelled{Number: number, ID: v.ID, Created: v.Created, Binary: v.Binary})
+				h.attach(l, v.at(number))
 			}
 		}
 		base := h.Labels[name.Current].Number

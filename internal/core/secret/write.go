@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"countersign/internal/caller"
@@ -29,8 +30,11 @@ type Written struct {
 	ARN, Name string
 	VersionID string // empty when no version was written or named
 	Number    uint64
-	Labels    []string // of that version, sorted
-	Change    string   // id of the change; empty when nothing had to change
+	Labels    []string          // of that version, sorted
+	Created   time.Time         // of that version, when this wrote it
+	Deletes   time.Time         // when that version will read as deleted by itself; zero: never
+	Tags      map[string]string // of the secret; of writes for a front that shows them
+	Change    string            // id of the change; empty when nothing had to change
 	// Status is Applied, or what keeps the write from having taken effect yet.
 	Status   change.Status
 	Replicas []Replica
@@ -44,6 +48,8 @@ type edit struct {
 	id  name.SecretID
 	f   *found // as the transaction sees it; set by open
 	out Written
+
+	mount KVSettings // that hold where the secret says nothing; of a front that has mounts
 
 	decoded bool // it was written down before
 }
@@ -76,6 +82,20 @@ func (e *edit) ready() error {
 func (e *edit) save(tx *change.Tx) error {
 	e.f.head.Changed = micros(tx.Now)
 	return putHead(tx, e.f.Secret, e.f.head)
+}
+
+// begin makes the edit be about a new secret.
+func (e *edit) begin(h *head) {
+	e.f.head, e.f.suffix, e.f.named = h, h.Suffix, ""
+	e.out.ARN, e.out.Name = e.f.arn(), e.f.Name
+}
+
+// saveNew is save for a secret that was begun.
+func (e *edit) saveNew(tx *change.Tx) error {
+	if err := tx.Put(createdKey(e.f.Secret, e.f.head.Created), []byte{1}); err != nil {
+		return err
+	}
+	return e.save(tx)
 }
 
 // run submits an edit and returns what it wrote.
@@ -148,6 +168,10 @@ func (e *edit) putVersion(tx *change.Tx, id string, p printed, labels []string) 
 		v.Current = v.Created
 		tx.Produced(p.Data.Reveal())
 	}
+	waits := strings.HasPrefix(labels[0], name.PendingPrefix)
+	if !waits { // the time of one that waits begins when it takes effect
+		v.Gone = e.expiry(tx.Now)
+	}
 	var differ []string
 	if p.keys != nil {
 		var err error
@@ -163,6 +187,9 @@ func (e *edit) putVersion(tx *change.Tx, id string, p printed, labels []string) 
 		return err
 	}
 	tx.Wrote(base, number, differ)
+	if waits { // what is only proposed takes nothing away
+		return nil
+	}
 	return e.prune(tx)
 }
 
@@ -170,7 +197,7 @@ func (e *edit) putVersion(tx *change.Tx, id string, p printed, labels []string) 
 func (e *edit) storeVersion(tx *change.Tx, number uint64, v version, p printed, labels []string) error {
 	h, n := e.f.head, e.f.Secret
 	for _, l := range labels {
-		h.attach(l, labelled{Number: number, ID: v.ID, Created: v.Created, Binary: v.Binary})
+		h.attach(l, v.at(number))
 	}
 	has := h.labelsOf(number)
 	if len(has) > name.MaxLabels {
@@ -180,6 +207,7 @@ func (e *edit) storeVersion(tx *change.Tx, number uint64, v version, p printed, 
 		return err
 	}
 	e.out.VersionID, e.out.Number, e.out.Labels = v.ID, number, has
+	e.out.Created, e.out.Deletes = when(v.Created), when(v.Gone)
 	return record.Put(tx, versionKey(n, h.Suffix, number), v)
 }
 
@@ -217,48 +245,6 @@ func (e *edit) differ(r kv.Reader, base uint64, keys map[string][]byte) ([]strin
 		old = v.Keys
 	}
 	return differing(old, keys), nil
-}
-
-// prunedAtOnce bounds what one write removes, so that a lowered limit is
-// reached over several.
-const prunedAtOnce = 4
-
-// prune removes the oldest versions over the limit: none that has a label, and
-// none younger than the configured age.
-func (e *edit) prune(tx *change.Tx) error {
-	h, n, s := e.f.head, e.f.Secret, e.s
-	if s.keep == 0 || h.Kept <= s.keep {
-		return nil
-	}
-	labelled := map[uint64]bool{}
-	for _, at := range h.Labels {
-		labelled[at.Number] = true
-	}
-	oldest := micros(tx.Now.Add(-s.keepFor))
-	var gone []uint64
-	var ids []string
-	for en, err := range record.Scan[version](tx, kv.Prefix(kv.K(n.Account, "version", n.Region, n.Name, h.Suffix))) {
-		if err != nil {
-			return err
-		}
-		_, nums, err := en.Key.Parts("sssssn")
-		if err != nil {
-			return err
-		}
-		if en.Value.Created > oldest || len(gone) == prunedAtOnce || h.Kept-uint64(len(gone)) <= s.keep {
-			break
-		}
-		if !labelled[nums[0]] {
-			gone, ids = append(gone, nums[0]), append(ids, en.Value.ID)
-		}
-	}
-	for i, number := range gone {
-		if err := dropVersion(tx, n, h.Suffix, number, ids[i]); err != nil {
-			return err
-		}
-		h.Kept--
-	}
-	return nil
 }
 
 // dropVersion deletes every record of a version.

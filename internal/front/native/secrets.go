@@ -378,7 +378,7 @@ func versionRows() []route {
 		row(route{method: "GET", path: "/secret/versions", op: policy.ListVersions, deadline: deadline, params: []param{named,
 			{name: "all", kind: boolean}, limit, page}},
 			func(a *api, c *call, _ *none) func(context.Context) (list[secret.VersionInfo], error) {
-				req := secret.VersionsRequest{ID: c.secret(), Unlabeled: c.bool("all"), Max: c.int("limit", 1, 1000), Token: c.string("page")}
+				req := secret.VersionsRequest{ID: c.secret(), Unlabeled: c.bool("all"), Destroyed: c.bool("all"), Max: c.int("limit", 1, 1000), Token: c.string("page")}
 				return func(ctx context.Context) (list[secret.VersionInfo], error) {
 					out, err := a.Secrets.ListVersions(ctx, c.who, req)
 					return listOf(out.Versions, out.Token), err

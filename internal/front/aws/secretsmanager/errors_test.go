@@ -46,6 +46,8 @@ var codes = map[string]struct {
 	secret.CodeNotInvocable:   {errs.Precondition, "AccessDeniedException"},
 	secret.CodeRegion:         {errs.Invalid, "InvalidParameterException"},
 	secret.CodeSchedule:       {errs.Invalid, "InvalidParameterException"},
+	secret.CodeCASMismatch:    {errs.Conflict, "InvalidRequestException"}, // of writes that this front has not
+	secret.CodeCASRequired:    {errs.Precondition, "InvalidRequestException"},
 }
 
 // TestEveryCode reads the codes out of the source of core/secret, so that a new
