@@ -104,6 +104,8 @@ func New(c Config) (http.Handler, error) {
 func (f *front) tables() map[string]engine {
 	return map[string]engine{
 		mount.System: newEngine(sysRows(), mountRows(), policyRows(), passwordRows()),
+		engineKV1:    newEngine(kv1Rows()),
+		engineKV2:    newEngine(kv2Rows()),
 	}
 }
 
