@@ -36,6 +36,12 @@ func (s *Service) Table(ctx context.Context, account string, gen uint64) (*Table
 	if ok && k.generation == gen {
 		return k.table, nil
 	}
+	return s.load(ctx, account)
+}
+
+// load reads an account's table and keeps it.
+func (s *Service) load(ctx context.Context, account string) (*Table, error) {
+	var k kept
 	err := s.gate.DB.View(ctx, func(r kv.Reader) (err error) {
 		if k.generation, err = generation.Get(r, account); err != nil {
 			return err

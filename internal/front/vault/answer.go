@@ -95,18 +95,18 @@ func (a *answer) encode(c *call) ([]byte, error) {
 	b = append(b, `,"lease_duration":`...)
 	b = strconv.AppendInt(b, a.lease.seconds, 10)
 	b = append(append(b, `,"data":`...), data...)
-	for _, m := range []struct {
-		name string
-		v    any
-	}{{"wrap_info", a.wrap}, {"warnings", a.warnings}, {"auth", a.auth}} {
-		if w, isList := m.v.([]string); isList && len(w) == 0 {
-			m.v = nil
-		}
-		raw, err := rawJSON(m.v)
+	if a.wrap == nil && a.auth == nil && len(a.warnings) == 0 {
+		b = append(b, `,"wrap_info":null,"warnings":null,"auth":null`...)
+	} else {
+		rest, err := json.Marshal(struct {
+			Wrap     any      `json:"wrap_info"`
+			Warnings []string `json:"warnings"`
+			Auth     any      `json:"auth"`
+		}{a.wrap, a.warnings, a.auth})
 		if err != nil {
 			return nil, err
 		}
-		b = append(append(append(append(b, `,"`...), m.name...), `":`...), raw...)
+		b = append(append(b, ','), rest[1:len(rest)-1]...)
 	}
 	b = append(b, `,"mount_type":`...)
 	b = appendText(b, c.mountType())

@@ -31,7 +31,9 @@ type call struct {
 	rest    string       // path below the mount
 	row     *row
 	vars    []string // variable parts of the row's path
-	raw     []byte   // body as sent
+	varbuf  [3]string
+	inWords caller.Call // the request as policies in HCL are about it
+	raw     []byte      // body as sent
 	body    map[string]json.RawMessage
 	query   url.Values
 	wrapTTL time.Duration
@@ -73,10 +75,11 @@ func plainPath(sent string) (string, error) {
 	if !utf8.ValidString(path) || strings.ContainsFunc(path, func(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }) {
 		return "", errs.New(errs.Invalid, "the path holds a control character")
 	}
-	segments := strings.Split(path, "/")
-	for i, seg := range segments {
+	for rest, more := path, true; more; {
+		var seg string
+		seg, rest, more = strings.Cut(rest, "/")
 		switch {
-		case seg == "" && i < len(segments)-1:
+		case seg == "" && more:
 			return "", errs.New(errs.Invalid, "the path has an empty segment")
 		case seg == "." || seg == "..":
 			return "", errs.New(errs.Invalid, "the path has a dot segment")
@@ -87,7 +90,9 @@ func plainPath(sent string) (string, error) {
 
 // readBody reads the body of a write, which is empty or a JSON object.
 func (c *call) readBody(w http.ResponseWriter) error {
-	c.query = c.r.URL.Query()
+	if c.r.URL.RawQuery != "" {
+		c.query = c.r.URL.Query()
+	}
 	if c.method != http.MethodPost && c.method != http.MethodPatch {
 		return nil
 	}
@@ -152,8 +157,10 @@ func (c *call) readWrap() error {
 }
 
 // inVault says the request in the words that policies in HCL are about.
-func (c *call) inVault() *caller.Call {
-	out := &caller.Call{Path: c.path, WrapTTL: c.wrapTTL}
+func (c *call) inVault() {
+	c.inWords = caller.Call{Path: c.path, WrapTTL: c.wrapTTL}
+	out := &c.inWords
+	c.who.Call = out
 	switch c.method {
 	case http.MethodGet, http.MethodHead:
 		out.Capability = "read"
@@ -175,7 +182,6 @@ func (c *call) inVault() *caller.Call {
 			out.Params[k] = asTexts(v)
 		}
 	}
-	return out
 }
 
 // asTexts is a member of a body as policies compare it.

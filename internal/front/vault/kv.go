@@ -134,23 +134,36 @@ func readData(ctx context.Context, c *call) (*answer, error) {
 // is known of it. change may make another object of the value.
 func showVersion(v secret.KVVersion, change func(json.RawMessage) any) *answer {
 	meta := versionJSON{Created: stamp(v.Created), Custom: v.Metadata.Tags, Deleted: stamp(v.Deleted), Gone: v.Destroyed, Version: v.Number}
-	out := struct {
-		Data     any         `json:"data"`
-		Subkeys  any         `json:"subkeys,omitempty"`
-		Metadata versionJSON `json:"metadata"`
-	}{Metadata: meta}
 	if v.Gone {
-		return &answer{code: http.StatusNotFound, data: out}
+		return &answer{code: http.StatusNotFound, data: meta.beside("data", []byte("null"))}
 	}
 	data := toData(secret.Input{Data: v.Data, Binary: v.Binary})
 	if change == nil {
-		out.Data = data
-		return ok(out)
+		return ok(meta.beside("data", data))
 	}
 	return ok(struct {
 		Metadata versionJSON `json:"metadata"`
 		Subkeys  any         `json:"subkeys"`
 	}{meta, change(data)})
+}
+
+// beside writes the object of something with what is said of the version. It is on
+// the way of every read, so it goes without reflection.
+func (v *versionJSON) beside(member string, raw []byte) json.RawMessage {
+	b := make([]byte, 0, len(raw)+256)
+	b = append(append(append(b, `{"`...), member...), `":`...)
+	b = append(append(b, raw...), `,"metadata":{"created_time":`...)
+	b = append(appendText(b, v.Created), `,"custom_metadata":`...)
+	if len(v.Custom) == 0 {
+		b = append(b, "null"...)
+	} else {
+		custom, _ := json.Marshal(v.Custom) // texts always encode
+		b = append(b, custom...)
+	}
+	b = append(appendText(append(b, `,"deletion_time":`...), v.Deleted), `,"destroyed":`...)
+	b = strconv.AppendBool(b, v.Gone)
+	b = strconv.AppendUint(append(b, `,"version":`...), v.Version, 10)
+	return append(b, "}}"...)
 }
 
 // readSubkeys shows the keys of a value without what they hold.

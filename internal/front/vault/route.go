@@ -41,6 +41,7 @@ type row struct {
 	do   func(ctx context.Context, c *call) (*answer, error)
 
 	parts []string
+	verbs []string
 }
 
 func (r *row) name() string {
@@ -59,6 +60,7 @@ func newEngine(groups ...[]row) engine {
 	for _, g := range groups {
 		for i := range g {
 			r := &g[i]
+			r.verbs = strings.Fields(r.methods)
 			if r.path != "" {
 				r.parts = strings.Split(r.path, "/")
 			}
@@ -72,18 +74,18 @@ func newEngine(groups ...[]row) engine {
 	return e
 }
 
-// find returns the row of a method on a path, and the path's variable parts. A
-// row with the path but another method is told by ok alone.
-func (e engine) find(method, path string) (r *row, vars []string, ok bool) {
+// find returns the row of a method on a path, and the path's variable parts in
+// buf. A row with the path but another method is told by ok alone.
+func (e engine) find(method, path string, buf []string) (r *row, vars []string, ok bool) {
 	head, _, _ := strings.Cut(path, "/")
 	for _, rows := range [2][]*row{e[head], e[""]} {
 		for _, r := range rows {
-			v, fits := r.fits(path)
+			v, fits := r.fits(path, buf)
 			if !fits {
 				continue
 			}
 			ok = true
-			if slices.Contains(strings.Fields(r.methods), method) {
+			if slices.Contains(r.verbs, method) {
 				return r, v, true
 			}
 		}
@@ -92,7 +94,7 @@ func (e engine) find(method, path string) (r *row, vars []string, ok bool) {
 }
 
 // fits holds a path against a row's and takes out the variable parts.
-func (r *row) fits(path string) (vars []string, ok bool) {
+func (r *row) fits(path string, vars []string) (_ []string, ok bool) {
 	rest, more := path, path != ""
 	for _, p := range r.parts {
 		if strings.HasSuffix(p, "...}") {
@@ -143,7 +145,7 @@ func (c *call) locate() error {
 		return noHandler(c.path)
 	}
 	c.kind, c.rest = kind, rest
-	row, vars, ok := e.find(c.method, rest)
+	row, vars, ok := e.find(c.method, rest, c.varbuf[:0])
 	switch {
 	case row != nil:
 		c.row, c.vars = row, vars
@@ -187,8 +189,10 @@ func normalMethod(r *http.Request) (string, bool) {
 	case http.MethodPost, http.MethodPut:
 		return http.MethodPost, true
 	case http.MethodGet:
-		if v := r.URL.Query().Get("list"); v == "true" || v == "1" {
-			return methodList, true
+		if r.URL.RawQuery != "" {
+			if v := r.URL.Query().Get("list"); v == "true" || v == "1" {
+				return methodList, true
+			}
 		}
 		return http.MethodGet, true
 	case http.MethodHead, http.MethodDelete, http.MethodPatch, methodList:

@@ -141,10 +141,14 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve finds the row and does what it says.
 func (f *front) serve(w http.ResponseWriter, c *call) (*answer, error) {
-	ctx, cancel := context.WithTimeout(c.r.Context(), deadline)
-	defer cancel()
 	if err := c.readPath(); err != nil {
 		return nil, err
+	}
+	ctx := c.r.Context()
+	if c.method != http.MethodGet { // a read waits for nothing, and a timer costs as much as the rest
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, deadline)
+		defer cancel()
 	}
 	if mayBeOpen(c.path) {
 		if err := f.locateOpen(ctx, c); err != nil {
@@ -198,7 +202,7 @@ func (f *front) do(ctx context.Context, w http.ResponseWriter, c *call) (*answer
 	if err != nil {
 		return nil, f.record(ctx, c.who, c.row.name(), err)
 	}
-	c.who.Call = c.inVault()
+	c.inVault()
 	ans, err := c.row.do(ctx, c)
 	if c.err != nil { // the row found its parameters wrong and went no further
 		return nil, f.record(ctx, c.who, c.row.name(), c.err)
