@@ -138,14 +138,13 @@ func (s *Service) versionOf(a *gate.Access, op policy.Op, req KVRead) (KVVersion
 // it has none to be read. What a label says of it is enough for one that has.
 func (s *Service) factsOfVersion(a *gate.Access, f *found, number uint64) (KVVersion, error) {
 	h, now := f.head, a.Who.Time
-	missing := noVersion(CodeVersion, "")
+	code, which := CodeVersion, ""
 	at, ok := h.Labels[name.Current]
 	if number == 0 {
-		missing = noVersion(CodeLabel, name.Current)
-		number = at.Number
+		code, which, number = CodeLabel, name.Current, at.Number
 	}
 	if number == 0 || h.waiting(number) {
-		return KVVersion{}, missing
+		return KVVersion{}, noVersion(code, which)
 	}
 	v := version{ID: at.ID, Created: at.Created, Binary: at.Binary, State: Enabled, Gone: at.Expires}
 	if !ok || number != at.Number || !at.readable(now) {
@@ -154,14 +153,14 @@ func (s *Service) factsOfVersion(a *gate.Access, f *found, number uint64) (KVVer
 			return KVVersion{}, err
 		}
 		if !ok || v.Empty {
-			return KVVersion{}, missing
+			return KVVersion{}, noVersion(code, which)
 		}
 	}
 	out := KVVersion{Value: Value{ARN: f.arn(), Name: f.Name, Number: number, VersionID: v.ID, Labels: h.labelsOf(number),
 		Created: when(v.Created), Binary: v.Binary}, Deleted: when(v.Gone), Destroyed: v.State == Destroyed, Metadata: h.settings()}
 	if state := v.state(now); state != Enabled {
-		out.Gone, missing.Msg = true, "the version is "+string(state)
-		return out, missing
+		out.Gone = true
+		return out, &errs.Error{Kind: errs.NotFound, Code: code, Field: which, Msg: "the version is " + string(state)}
 	}
 	if h.Deleted != 0 {
 		out.Gone, out.Deleted = true, when(h.Deleted)

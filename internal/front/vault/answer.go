@@ -68,24 +68,31 @@ func (f *front) send(w http.ResponseWriter, c *call, a *answer) {
 	if code == 0 {
 		code = http.StatusOK
 	}
-	b, err := a.encode(c)
+	buf := f.buffers.Get().(*[]byte)
+	b, err := a.encode(c, (*buf)[:0])
 	if err != nil {
 		f.refuse(w, c, errs.Wrap(errs.Internal, err, "encoding an answer"))
 		return
 	}
 	write(w, code, b)
+	if clear(b); cap(b) <= maxKept { // nothing of it is left to the next
+		*buf = b
+		f.buffers.Put(buf)
+	}
 }
 
+// maxKept is the size of the largest buffer that is kept for the next answer.
+const maxKept = 64 << 10
+
 // encode writes the body: Vault's envelope around the data.
-func (a *answer) encode(c *call) ([]byte, error) {
+func (a *answer) encode(c *call, b []byte) ([]byte, error) {
 	data, err := rawJSON(a.data)
 	if err != nil {
 		return nil, err
 	}
 	if a.bare {
-		return append(data, '\n'), nil
+		return append(append(b, data...), '\n'), nil
 	}
-	b := make([]byte, 0, len(data)+len(data)/2+512)
 	b = append(b, `{"request_id":"`...)
 	b = append(b, c.meta.RequestID...)
 	b = append(b, `","lease_id":`...)

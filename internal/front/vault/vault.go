@@ -33,6 +33,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"countersign/internal/caller"
@@ -81,6 +82,7 @@ type Config struct {
 type front struct {
 	Config
 	engines map[string]engine // by the type of mount
+	buffers sync.Pool         // *[]byte, of answers
 }
 
 // New returns the handler of everything under Base. It expects the path as the
@@ -97,6 +99,7 @@ func New(c Config) (http.Handler, error) {
 	}
 	f := &front{Config: c}
 	f.engines = f.tables()
+	f.buffers.New = func() any { b := make([]byte, 0, 2048); return &b }
 	return f, nil
 }
 
