@@ -133,8 +133,16 @@ func (e *edit) settle() error {
 		e.Options = map[string]string{}
 	}
 	e.Options["version"] = version
+	if p, given := e.Options[optionPrefix]; given && p != "" && (!strings.HasSuffix(p, "/") || name.SecretName(p+"x") != nil) {
+		return errs.InvalidField("options", "a prefix is the beginning of names of secrets and ends in a slash")
+	}
 	return nil
 }
+
+// optionPrefix is the option that says which names are below a key-value engine,
+// where that is not its path: "/" reaches those that begin with a slash, as AWS
+// clients like them.
+const optionPrefix = "prefix"
 
 func clip(s string) string {
 	if len(s) > 40 {
@@ -383,6 +391,9 @@ func (e *edit) enable(tx *change.Tx, is *stored) error {
 // prefix is that of the names below: the path, but for the mounts that are the
 // plain way to an engine.
 func (e *edit) prefix() string {
+	if p, given := e.Options[optionPrefix]; given && e.Type == KV {
+		return p
+	}
 	if e.path == firstPath && e.Type == KV || e.path == Transit && e.Type == Transit {
 		return ""
 	}
@@ -413,6 +424,9 @@ func (e *edit) tune(tx *change.Tx, is *stored) error {
 	for k, v := range e.Options {
 		if k == "version" && is.Type == KV && v != is.Options[k] && v != "2" {
 			return errs.InvalidField("options", "a kv engine of version 2 cannot become one of version 1")
+		}
+		if k == optionPrefix && v != is.Options[k] {
+			return errs.InvalidField("options", "the prefix of a mount stays what it was enabled with")
 		}
 		if is.Options == nil {
 			is.Options = map[string]string{}

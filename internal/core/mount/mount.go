@@ -247,6 +247,9 @@ func belongs(mounts []*Mount, name string) (*Mount, string) {
 // Hide tells, of a name in a listing below m, whether it belongs to another mount,
 // and then the end of the names that do: the first name after them.
 func (t *Table) Hide(m *Mount, name string) (end string, hidden bool) {
+	if m.Prefix == "" && name[0] == '/' { // no path leads to it: see optionPrefix
+		return "0", true
+	}
 	for _, other := range t.values {
 		if len(other.Prefix) <= len(m.Prefix) {
 			return "", false

@@ -88,6 +88,31 @@ func TestMounts(t *testing.T) {
 	}
 }
 
+// A mount can have another prefix than its path: "/" reaches names that begin with
+// a slash.
+func TestPrefix(t *testing.T) {
+	c := coretest.New(t, coretest.Config{})
+	must(t, enable(t, c, "aws", "kv", map[string]string{"version": "2", "prefix": "/"}))
+	tab := table(t, c, c.Admin)
+	if m, rest := tab.Of("/prod/db"); m.Path != "aws" || rest != "prod/db" {
+		t.Errorf("/prod/db is at %s %s", m.Path, rest)
+	}
+	if m, rest := tab.Of("prod/db"); m.Path != "secret" || rest != "prod/db" {
+		t.Errorf("prod/db is at %s %s", m.Path, rest)
+	}
+	for _, p := range []string{"x", "//", "/../", "a b/", "a"} {
+		if err := enable(t, c, "bad", "kv", map[string]string{"prefix": p}); !errs.Is(err, errs.Invalid) {
+			t.Errorf("prefix %q: %v", p, err)
+		}
+	}
+	if err := enable(t, c, "twice", "kv", map[string]string{"prefix": "/"}); !errs.Is(err, errs.Exists) {
+		t.Errorf("the prefix of another mount: %v", err)
+	}
+	if _, err := c.Mounts.Tune(t.Context(), c.Admin, mount.TuneRequest{Path: "aws", Options: map[string]string{"prefix": "x/"}}); !errs.Is(err, errs.Invalid) {
+		t.Errorf("another prefix: %v", err)
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	c := coretest.New(t, coretest.Config{})
 	if err := enable(t, c, "a/b", "kv", nil); err != nil {

@@ -149,6 +149,23 @@ func TestKVListing(t *testing.T) {
 	}
 }
 
+// Names that begin with a slash are reached by a mount with that prefix.
+func TestLeadingSlash(t *testing.T) {
+	s := newServer(t, coretest.Config{})
+	_, err := s.Secrets.Create(t.Context(), s.Admin, secret.CreateRequest{Name: "/prod/pat", VersionID: strings.Repeat("a", 32), Value: &secret.Input{Data: sensitive.FromString(`{"k":"v"}`)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.want(t, 404, "LIST", "secret/metadata/", "")
+	s.want(t, 204, "POST", "sys/mounts/aws", `{"type":"kv-v2","options":{"prefix":"/"}}`)
+	if got := s.want(t, 200, "GET", "aws/data/prod/pat", ""); at(t, got, "data.data.k") != "v" {
+		t.Errorf("read: %v", got)
+	}
+	if diff := cmp.Diff([]any{"prod/"}, at(t, s.want(t, 200, "LIST", "aws/metadata/", ""), "data.keys")); diff != "" {
+		t.Errorf("list (-want +got):\n%s", diff)
+	}
+}
+
 func TestKV1(t *testing.T) {
 	s := newServer(t, coretest.Config{})
 	s.want(t, 204, "POST", "sys/mounts/one", `{"type":"kv"}`)
