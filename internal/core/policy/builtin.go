@@ -1,7 +1,8 @@
 package policy
 
 // builtins are the policies that every account has. Their names may not be taken
-// and their documents do not change within an account.
+// and their documents do not change within an account. "root" and "default" are
+// names that clients of the Vault protocol know.
 var builtins = [...]struct{ name, about, document string }{
 	{"AdministratorAccess", "everything", `{
   "Version": "2012-10-17",
@@ -151,16 +152,90 @@ var builtins = [...]struct{ name, about, document string }{
     }
   ]
 }`},
+	{"root", "everything, for tokens of the Vault protocol", `{
+  "Version": "2012-10-17",
+  "Statement": [
+    {"Sid": "Everything", "Effect": "Allow", "Action": "*", "Resource": "*"}
+  ]
+}`},
+	{"default", "what a token of the Vault protocol may do with itself", `# Its own properties, for as long as it lives.
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}
+path "auth/token/revoke-self" {
+  capabilities = ["update"]
+}
+
+# What it may do.
+path "sys/capabilities-self" {
+  capabilities = ["update"]
+}
+path "sys/internal/ui/resultant-acl" {
+  capabilities = ["read"]
+}
+
+# Who it stands for.
+path "identity/entity/id/{{identity.entity.id}}" {
+  capabilities = ["read"]
+}
+path "identity/entity/name/{{identity.entity.name}}" {
+  capabilities = ["read"]
+}
+
+# Its own store.
+path "cubbyhole/*" {
+  capabilities = ["create", "read", "update", "delete", "list"]
+}
+
+# Wrapped answers that it makes or is given.
+path "sys/wrapping/wrap" {
+  capabilities = ["update"]
+}
+path "sys/wrapping/lookup" {
+  capabilities = ["update"]
+}
+path "sys/wrapping/unwrap" {
+  capabilities = ["update"]
+}
+
+# Leases whose id it knows.
+path "sys/renew" {
+  capabilities = ["update"]
+}
+path "sys/leases/renew" {
+  capabilities = ["update"]
+}
+path "sys/leases/lookup" {
+  capabilities = ["update"]
+}
+
+# Tools that need no secret.
+path "sys/tools/hash" {
+  capabilities = ["update"]
+}
+path "sys/tools/hash/*" {
+  capabilities = ["update"]
+}
+path "sys/tools/random" {
+  capabilities = ["update"]
+}
+path "sys/tools/random/*" {
+  capabilities = ["update"]
+}
+`},
 }
 
 // Builtin is a policy that every account has.
 type Builtin struct {
 	Name     string
 	About    string // one line, for people
-	Document string // IAM JSON
+	Document string // in either dialect
 }
 
-// Builtins lists the built-in policies, the widest first.
+// Builtins lists the built-in policies.
 func Builtins() []Builtin {
 	out := make([]Builtin, 0, len(builtins))
 	for _, b := range builtins {

@@ -15,6 +15,14 @@ const (
 	Resource Kind = "resource" // part of a secret; names its principals
 )
 
+// Dialect is the language that a policy is written in.
+type Dialect string
+
+const (
+	IAM Dialect = "iam" // JSON of AWS IAM
+	HCL Dialect = "hcl" // paths and capabilities of the Vault protocol, in HCL or as JSON
+)
+
 // Effect is what a statement does when it matches.
 type Effect string
 
@@ -33,17 +41,22 @@ const (
 // between goroutines.
 type Document struct {
 	kind       Kind
+	dialect    Dialect
 	version    string // as written; empty when the document has none
 	id         string
 	hasID      bool
 	statements []statement
+	rules      []rule // of the HCL dialect, which has no statements
 }
 
 // Kind returns what the document was parsed as.
 func (d *Document) Kind() Kind { return d.kind }
 
-// Len is the number of statements.
-func (d *Document) Len() int { return len(d.statements) }
+// Dialect returns the language that the document is written in.
+func (d *Document) Dialect() Dialect { return d.dialect }
+
+// Len is the number of statements or path blocks.
+func (d *Document) Len() int { return len(d.statements) + len(d.rules) }
 
 // statement is one compiled statement.
 type statement struct {

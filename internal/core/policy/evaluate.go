@@ -12,7 +12,7 @@ type Decision struct {
 	Allowed   bool
 	Effect    string   // EffectAllow, EffectDeny or EffectNoMatch
 	Policy    string   // name of the policy that decided, empty when none did
-	Statement string   // its Sid, or "#N" counted from 1
+	Statement string   // its Sid, or "#N" counted from 1; of the HCL dialect the path of its rule
 	Missing   []string // of a refusal: what stood in the way, a sentence each
 }
 
@@ -29,6 +29,9 @@ type Set struct {
 	all  []ref // every statement, in order
 	byOp []ref // for one operation after the other: denials, then allowances
 	at   [numOps]span
+	// rules are the documents of the HCL dialect; nil when there are none.
+	rules  *ruleSet
+	mounts Mounts // of the Scope that it was compiled for
 }
 
 // ref is a statement and the policy that it is from.
@@ -40,10 +43,15 @@ type ref struct {
 // span is the part of byOp that is about one operation.
 type span struct{ denies, allows, end uint32 }
 
-// Compile indexes policies. Order matters for nothing but which of several
-// matching statements a decision names: the first.
-func Compile(docs ...Named) *Set {
-	s := &Set{}
+// Compile indexes policies that need no Scope: those on resources, and those in
+// which no template is and that the mounts of a new account suit.
+func Compile(docs ...Named) *Set { return Scope{}.Compile(docs...) }
+
+// Compile indexes the policies of one principal, in either dialect. Order matters
+// for nothing but which of several matching statements a decision names: the
+// first.
+func (sc Scope) Compile(docs ...Named) *Set {
+	s := &Set{rules: compileRules(&sc, docs), mounts: sc.Mounts}
 	for _, d := range docs {
 		for i := range d.Doc.statements {
 			s.all = append(s.all, ref{&d.Doc.statements[i], d.Name})
@@ -88,6 +96,12 @@ func (s *Set) allows(op Op) []ref {
 // the resource. Either may be nil. It is a pure function, safe for concurrent
 // use; an allowance costs no allocation unless conditions or variables are read.
 func Evaluate(identity, resource *Set, req *Request) Decision {
+	return evaluate(identity, resource, req, req.Account != req.Caller.Account)
+}
+
+// evaluate is Evaluate; foreign says that the thing is of another account than
+// the caller, whatever the request says.
+func evaluate(identity, resource *Set, req *Request, foreign bool) Decision {
 	if !req.Op.Valid() || req.Account == "" {
 		return Decision{Effect: EffectNoMatch, Missing: []string{"the request names no operation or no account"}}
 	}
@@ -98,21 +112,40 @@ func Evaluate(identity, resource *Set, req *Request) Decision {
 	if r := resource.firstDeny(req, at); r != nil {
 		return denied(r, req)
 	}
+	var v verdict
+	if identity != nil && identity.rules != nil {
+		if v = identity.rules.judge(req, foreign); v.lack == lackDenied {
+			return v.denied(req)
+		}
+	}
 	same := req.Caller.Account == req.Account
 	own := identity.firstAllow(req, at, byAccount)
 	if same {
 		if own == nil {
 			own = resource.firstAllow(req, at, byName)
 		}
-		if own != nil {
+		switch {
+		case own != nil:
 			return allowed(own)
+		case v.rule != nil && v.lack == lackNothing:
+			return v.allowed()
 		}
-		return refused(identity, resource, req, at)
+		return refused(identity, resource, req, at, &v)
 	}
 	if own != nil && resource.firstAllow(req, at, byAccount) != nil {
 		return allowed(own)
 	}
-	return refused(identity, resource, req, at)
+	return refused(identity, resource, req, at, &v)
+}
+
+// Within answers whether policies that narrow what a principal may do, such as
+// those on an access key, let a request pass. IAM statements are about the thing
+// whatever its account; rules of the HCL dialect name those of the own account
+// only.
+func Within(boundary *Set, req *Request) Decision {
+	inside := *req
+	inside.Account = req.Caller.Account
+	return evaluate(boundary, nil, &inside, req.Account != req.Caller.Account)
 }
 
 func allowed(r *ref) Decision {

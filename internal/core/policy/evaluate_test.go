@@ -2,6 +2,7 @@ package policy
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -328,6 +329,12 @@ func TestBuiltins(t *testing.T) {
 			return seesReviews(op) || op == RandomPassword || op == ProposeChange || op == WithdrawChange || op == CommentChange
 		},
 		"Approver": func(op Op) bool { return seesReviews(op) || op == ReviewChange || op == CommentChange },
+		"root":     func(Op) bool { return true },
+		"default": func(op Op) bool {
+			own := []Op{LookupOwnToken, RenewOwnToken, RevokeOwnToken, OwnCapabilities, ReadCubbyhole, ListCubbyhole,
+				WriteCubbyhole, DeleteCubbyhole, WrapResponse, Unwrap, LookupWrapping}
+			return slices.Contains(own, op)
+		},
 	}
 	for _, b := range Builtins() {
 		d := mustParse(t, Identity, b.Document)

@@ -37,8 +37,9 @@ func denied(r *ref, req *Request) Decision {
 
 // refused explains that nothing allowed the request: the near misses, the
 // nearest first.
-func refused(identity, resource *Set, req *Request, at place) Decision {
+func refused(identity, resource *Set, req *Request, at place, v *verdict) Decision {
 	var why reasons
+	v.explain(&why)
 	same := req.Caller.Account == req.Account
 	own := identity.firstAllow(req, at, byAccount)
 	theirs := resource.firstAllow(req, at, byAccount)
@@ -62,6 +63,9 @@ func refused(identity, resource *Set, req *Request, at place) Decision {
 	if same || theirs == nil {
 		resource.resourcesMissed(req, at, &why)
 		resource.principalsMissed(req, &why)
+	}
+	if identity != nil && identity.rules != nil {
+		identity.rules.near(req, v, &why)
 	}
 	if len(why) == 0 {
 		why.add("no policy of the principal has a statement that allows %s", req.Op.Action())

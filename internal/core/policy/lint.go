@@ -25,6 +25,9 @@ type Finding struct {
 // rarely meant. It does not judge public access: see PublicAccess.
 func (d *Document) Validate() []Finding {
 	var out []Finding
+	for i := range d.rules {
+		out = append(out, d.rules[i].check()...)
+	}
 	for i := range d.statements {
 		s := &d.statements[i]
 		out = append(out, d.checkActions(s)...)
@@ -179,4 +182,34 @@ func narrowBlock(p netip.Prefix) bool {
 		return p.Bits() >= 8
 	}
 	return p.Bits() >= 32
+}
+
+// check tells what a rule of the HCL dialect says to no effect.
+func (r *rule) check() (out []Finding) {
+	warn := func(name, message string) {
+		out = append(out, Finding{name, SeverityWarning, "path " + quote(r.source) + ": " + message})
+	}
+	for _, c := range r.idle {
+		warn("IdleCapability", "capability "+quote(c)+" allows nothing here")
+	}
+	if r.caps == 0 {
+		warn("NoCapability", "it allows nothing, and hides what wider paths allow")
+	}
+	if r.old != "" {
+		warn("OldPolicyElement", "policy is the old way to write capabilities")
+	}
+	for _, p := range r.parts {
+		switch {
+		case p.tmpl != nil && p.tmpl.field == tmplNone:
+			warn("UnknownTemplate", "a template in it never has a value here")
+		case p.tmpl == nil && strings.Contains(p.text, "*"):
+			warn("StarInside", "a star that does not end the path is a star")
+		case p.tmpl == nil && strings.Contains(p.text, "+"):
+			warn("PlusInside", "a plus that is no segment of its own is a plus")
+		}
+	}
+	if l := r.limits; l != nil && r.caps&parameterized == 0 && len(l.allowed)+len(l.denied)+len(l.required) > 0 {
+		warn("IdleParameters", "none of its capabilities goes with parameters")
+	}
+	return out
 }

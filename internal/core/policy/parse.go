@@ -9,24 +9,47 @@ import (
 	"countersign/internal/errs"
 )
 
-// Parse reads a policy document of the IAM JSON language, strictly: unknown and
-// repeated members, wrong types, unknown operators, and values that could never
-// match are refused. An error is of kind errs.Invalid with CodeMalformed and
-// names the statement and the element; it repeats at most a few bytes of the
-// document.
+// Parse reads a policy document, strictly: unknown and repeated members, wrong
+// types, unknown operators and capabilities, and values that could never match
+// are refused. It tells the dialect from the text: IAM is a JSON object with
+// statements, HCL is what is no JSON, or a JSON object with paths. A resource
+// policy is IAM only. An error is of kind errs.Invalid with CodeMalformed and
+// names the statement or path and the element; it repeats at most a few bytes of
+// the document.
 //
 // Actions and condition keys that this server does not have are accepted, as in
 // IAM: a policy may be written for several services. [Document.Validate] tells
 // of them.
 func Parse(data []byte, kind Kind) (*Document, error) {
+	if kind == Identity && textDialect(data) == HCL {
+		root, err := readHCL(data)
+		if err != nil {
+			return nil, err
+		}
+		return parseHCL(root)
+	}
 	root, err := readJSON(data)
-	if err != nil {
+	switch {
+	case err != nil:
+		return nil, err
+	case root.shape != isObject:
+		return nil, malformed("the document is %s, not an object", root.shape)
+	case kind == Identity && root.inHCL():
+		return parseHCL(root)
+	}
+	return parseIAM(root, kind)
+}
+
+func parseHCL(root node) (*Document, error) {
+	d := &Document{kind: Identity, dialect: HCL}
+	if err := d.readRules(root); err != nil {
 		return nil, err
 	}
-	if root.shape != isObject {
-		return nil, malformed("the document is %s, not an object", root.shape)
-	}
-	d := &Document{kind: kind}
+	return d, nil
+}
+
+func parseIAM(root node, kind Kind) (d *Document, err error) {
+	d = &Document{kind: kind, dialect: IAM}
 	var list *node // read last: what a statement means depends on Version
 	for i := range root.members {
 		m := &root.members[i]

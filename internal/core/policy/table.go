@@ -87,7 +87,7 @@ var operations = [numOps]Operation{
 	Backup:          {"Backup", "countersign:Backup", "read sys/storage/raft/snapshot", AccessRead, KindStore, shapeStore},
 	Status:          {"Status", "countersign:Status", "read sys/status", AccessRead, KindStore, shapeStore},
 	RotateKeys:      {"RotateKeys", "countersign:RotateDataKeys", "update sys/rotate", AccessWrite, KindStore, shapeStore},
-	ReadChange:      {"ReadChange", "countersign:ReadChange", "read sys/changes/ID", AccessRead, KindSecret, shapeSecret},
+	ReadChange:      {"ReadChange", "countersign:ReadChange", "read sys/changes/read/NAME", AccessRead, KindSecret, shapeSecret},
 	ListChanges:     {"ListChanges", "countersign:ListChanges", "list sys/changes", AccessList, KindNone, shapeNone},
 
 	// A change is reviewed by permission on what it alters: the resource is that
@@ -208,7 +208,7 @@ var operations = [numOps]Operation{
 	GeneratePassword:     {"GeneratePassword", "countersign:GeneratePassword", "read sys/policies/password/NAME/generate", AccessRead, KindPasswordPolicy, shapePasswordPolicy},
 
 	// Keys that encrypt and sign for applications.
-	CreateTransitKey:   {"CreateTransitKey", "kms:CreateKey", "create MOUNT/keys/NAME", AccessWrite, KindTransitKey, shapeTransitKey},
+	CreateTransitKey:   {"CreateTransitKey", "kms:CreateKey", "update MOUNT/keys/NAME", AccessWrite, KindTransitKey, shapeTransitKey},
 	ReadTransitKey:     {"ReadTransitKey", "kms:DescribeKey", "read MOUNT/keys/NAME", AccessRead, KindTransitKey, shapeTransitKey},
 	ListTransitKeys:    {"ListTransitKeys", "kms:ListKeys", "list MOUNT/keys", AccessList, KindNone, shapeNone},
 	ConfigTransitKey:   {"ConfigTransitKey", "kms:UpdateKeyConfig", "update MOUNT/keys/NAME/config", AccessPermissions, KindTransitKey, shapeTransitKey},
