@@ -114,7 +114,7 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	if err := c.relay.Recover(ctx); err != nil {
 		return nil, err
 	}
-	auth := &authn.Authorizer{}
+	auth := &authn.Authorizer{Mounts: mount.ForPolicy}
 	c.gate = &gate.Gate{DB: c.db, Auth: auth, Log: c.log}
 	c.changes = change.New(change.Config{Gate: c.gate, Relay: c.relay, Logger: logger})
 	c.authn = authn.New(authn.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account}, auth)

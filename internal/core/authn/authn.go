@@ -117,6 +117,8 @@ type storedPolicy struct {
 	Created     int64  `cbor:"2,keyasint"`
 	Changed     int64  `cbor:"3,keyasint"`
 	Description string `cbor:"4,keyasint,omitempty"`
+	// Dialect is that of Text; empty stands for policy.IAM.
+	Dialect policy.Dialect `cbor:"5,keyasint,omitempty"`
 }
 
 // accessKey is a credential.

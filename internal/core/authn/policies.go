@@ -1,6 +1,7 @@
 package authn
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/netip"
@@ -20,13 +21,14 @@ import (
 
 // Policy is a stored or built-in policy as it is shown.
 type Policy struct {
-	Name        string    `json:"name"`
-	ARN         string    `json:"arn"`
-	Description string    `json:"description,omitempty"`
-	Document    string    `json:"document,omitempty"` // IAM JSON; of one policy only, not in listings
-	Builtin     bool      `json:"builtin,omitempty"`
-	Created     time.Time `json:"created,omitzero"`
-	Changed     time.Time `json:"changed,omitzero"`
+	Name        string         `json:"name"`
+	ARN         string         `json:"arn"`
+	Description string         `json:"description,omitempty"`
+	Dialect     policy.Dialect `json:"dialect"`
+	Document    string         `json:"document,omitempty"` // as it was written; of one policy only, not in listings
+	Builtin     bool           `json:"builtin,omitempty"`
+	Created     time.Time      `json:"created,omitzero"`
+	Changed     time.Time      `json:"changed,omitzero"`
 	// Of the answer to a write: the change, and whether it was applied. While it
 	// waits, the rest is what is proposed.
 	Change string        `json:"change,omitempty"`
@@ -97,10 +99,11 @@ func (d *putPolicy) apply(_ *Service, tx *change.Tx, t change.Target) error {
 	if err := name.Text("Description", d.Description, 1000); err != nil {
 		return err
 	}
-	if _, err := policy.Parse([]byte(d.Text), policy.Identity); err != nil {
+	doc, err := policy.Parse([]byte(d.Text), policy.Identity)
+	if err != nil {
 		return err
 	}
-	d.out = storedPolicy{Text: d.Text, Description: d.Description, Created: micros(tx.Now), Changed: micros(tx.Now)}
+	d.out = storedPolicy{Text: d.Text, Dialect: doc.Dialect(), Description: d.Description, Created: micros(tx.Now), Changed: micros(tx.Now)}
 	old, ok, err := record.Get[storedPolicy](tx, policyKey(t.Account, t.Name))
 	if err != nil {
 		return err
@@ -111,13 +114,18 @@ func (d *putPolicy) apply(_ *Service, tx *change.Tx, t change.Target) error {
 	return record.Put(tx, policyKey(t.Account, t.Name), d.out)
 }
 
-// PutPolicy creates or replaces a policy. It counts from the next request on
+// PutPolicy creates or replaces a policy, in either dialect. It counts from the next request on
 // for everybody that it is attached to.
 func (s *Service) PutPolicy(ctx context.Context, who caller.Caller, n, document, description string) (Policy, error) {
 	d := &putPolicy{Text: document, Description: description}
 	res, err := s.perform(ctx, who, n, d)
 	if err != nil {
 		return Policy{}, err
+	}
+	if res.Status != change.Applied {
+		if doc, err := policy.Parse([]byte(document), policy.Identity); err == nil {
+			d.out.Dialect = doc.Dialect()
+		}
 	}
 	out := showPolicy(who.Account, n, d.out)
 	out.Document, out.Change, out.Status = document, res.ID, res.Status
@@ -192,11 +200,11 @@ func (s *Service) GetPolicy(ctx context.Context, who caller.Caller, n string) (P
 }
 
 func showBuiltin(acct string, b policy.Builtin) Policy {
-	return Policy{Name: b.Name, ARN: policy.PolicyARN(acct, b.Name), Description: b.About, Builtin: true}
+	return Policy{Name: b.Name, ARN: policy.PolicyARN(acct, b.Name), Description: b.About, Dialect: b.Dialect, Builtin: true}
 }
 
 func showPolicy(acct, n string, p storedPolicy) Policy {
-	return Policy{Name: n, ARN: policy.PolicyARN(acct, n), Description: p.Description, Created: when(p.Created), Changed: when(p.Changed)}
+	return Policy{Name: n, ARN: policy.PolicyARN(acct, n), Description: p.Description, Dialect: cmp.Or(p.Dialect, policy.IAM), Created: when(p.Created), Changed: when(p.Changed)}
 }
 
 // ListPolicies lists the built-in policies and then the account's own by name,
@@ -223,9 +231,12 @@ func (s *Service) ListPolicies(ctx context.Context, who caller.Caller, after str
 // TestRequest asks whether a principal could do an operation on a resource,
 // without doing it.
 type TestRequest struct {
-	User     string
-	Action   string            // canonical name or IAM action
-	Resource string            // ARN, or "*"
+	User string
+	// Action is the canonical name or the IAM action, and Resource an ARN or "*";
+	// or, with Path, a capability of the Vault dialect on that path.
+	Action   string
+	Resource string
+	Path     string
 	Tags     map[string]string // of the resource
 	// Context is further condition keys. What is said of the circumstances
 	// (aws:SourceIp, aws:SecureTransport, aws:CurrentTime, aws:RequestedRegion,
@@ -246,6 +257,9 @@ type TestResult struct {
 // Resources finds the policy and tags on a resource for TestPolicy; nil when
 // it has none. It is asked about resources of the caller's own account alone.
 type Resources interface {
+	// Whole completes an ARN that ends in name.UnknownSuffix where there is such a
+	// thing; any other it returns as it is.
+	Whole(r kv.Reader, arn string) (string, error)
 	Describe(r kv.Reader, arn string) (resource *policy.Set, tags map[string]string, err error)
 }
 
@@ -259,23 +273,21 @@ func (s *Service) TestPolicy(ctx context.Context, who caller.Caller, req TestReq
 		if err != nil {
 			return err
 		}
-		op, ok := policy.ByName(req.Action)
-		if !ok {
-			if op, ok = policy.ByAction(req.Action); !ok {
-				return errs.InvalidField("Action", "no operation has that name")
-			}
-		}
 		subject := p.caller(who.Account, req.User)
 		subject.Region, subject.Source, subject.Secure, subject.Time, subject.Front = who.Region, who.Source, who.Secure, who.Time, who.Front
-		owner := ownerOf(req.Resource, who.Account)
-		ask := &policy.Request{Caller: subject, Op: op, Resource: req.Resource, Account: owner, Tags: req.Tags}
+		ask := &policy.Request{Caller: subject, Resource: req.Resource, Tags: req.Tags}
+		if err := s.meant(r, ask, req, things); err != nil {
+			return err
+		}
+		owner := ownerOf(ask.Resource, who.Account)
+		ask.Account = owner
 		if err := suppose(ask, req.Context); err != nil {
 			return err
 		}
 		var set *policy.Set
 		if owner == who.Account {
 			var tags map[string]string
-			if set, tags, err = things.Describe(r, req.Resource); err != nil {
+			if set, tags, err = things.Describe(r, ask.Resource); err != nil {
 				return err
 			}
 			if ask.Tags == nil {
@@ -290,6 +302,32 @@ func (s *Service) TestPolicy(ctx context.Context, who caller.Caller, req TestReq
 		return TestResult{}, err
 	}
 	return out, nil
+}
+
+// meant finds the operation that a question is about.
+func (s *Service) meant(r kv.Reader, ask *policy.Request, req TestRequest, things Resources) (err error) {
+	if req.Path != "" {
+		sc, err := s.scope(r, ask.Caller)
+		if err != nil {
+			return err
+		}
+		spot, ok := policy.SpotAt(sc.Mounts, &ask.Caller, req.Action, req.Path)
+		if !ok {
+			return errs.InvalidField("Path", "there is no operation with that capability at that path")
+		}
+		ask.Op = spot.Op
+		ask.Caller.Call = &caller.Call{Path: req.Path, Capability: req.Action}
+		ask.Resource, err = things.Whole(r, spot.Resource)
+		return err
+	}
+	op, ok := policy.ByName(req.Action)
+	if !ok {
+		if op, ok = policy.ByAction(req.Action); !ok {
+			return errs.InvalidField("Action", "no operation has that name")
+		}
+	}
+	ask.Op = op
+	return nil
 }
 
 // suppose puts condition keys into a question.

@@ -99,7 +99,7 @@ func New(t testing.TB, c Config) *Core {
 
 	core.Relay = change.NewRelay(change.RelayConfig{DB: core.DB, Log: core.Log, Logger: c.Logger})
 	must(t, core.Relay.Recover(ctx))
-	auth := &authn.Authorizer{}
+	auth := &authn.Authorizer{Mounts: mount.ForPolicy}
 	core.Gate = &gate.Gate{DB: core.DB, Auth: auth, Log: core.Log}
 	core.Changes = change.New(change.Config{Gate: core.Gate, Relay: core.Relay})
 	core.Authn = authn.New(authn.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Home: Home}, auth)

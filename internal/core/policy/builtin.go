@@ -232,14 +232,15 @@ path "sys/tools/random/*" {
 type Builtin struct {
 	Name     string
 	About    string // one line, for people
-	Document string // in either dialect
+	Dialect  Dialect
+	Document string
 }
 
 // Builtins lists the built-in policies.
 func Builtins() []Builtin {
 	out := make([]Builtin, 0, len(builtins))
 	for _, b := range builtins {
-		out = append(out, Builtin{b.name, b.about, b.document})
+		out = append(out, Builtin{b.name, b.about, textDialect([]byte(b.document)), b.document})
 	}
 	return out
 }

@@ -7,13 +7,14 @@ import (
 
 // PathQuestion asks what a principal may do at a path of the Vault protocol.
 type PathQuestion struct {
-	Identity *Set // its policies
-	Boundary *Set // policies that narrow it; nil when there are none
+	Identity *Set   // its policies
+	Boundary []*Set // that narrow it, each for itself
 	Request  Request
 	Path     string
-	// Own returns the policy and tags of the thing with that ARN, nil when it has
-	// none; nil stands for a function that knows of none.
-	Own func(arn string) (*Set, map[string]string, error)
+	// Find returns the whole ARN of a thing, which may lack the end that only the
+	// store knows, and its own policy and tags, nil when it has none; nil stands for
+	// a function that knows nothing.
+	Find func(arn string) (whole string, own *Set, tags map[string]string, err error)
 }
 
 // Capabilities lists the capabilities of a principal at a path, as the Vault
@@ -25,21 +26,26 @@ type PathQuestion struct {
 func Capabilities(q PathQuestion) ([]string, error) {
 	q.Request.Caller.Call = nil
 	q.Request.Account = q.Request.Caller.Account
-	if q.Identity.isRoot() && (q.Boundary == nil || q.Boundary.isRoot()) {
-		return []string{"root"}, nil
-	}
 	caps, err := q.capsOf(q.Identity, false)
-	if err == nil && q.Boundary != nil {
+	root := q.Identity.isRoot()
+	for _, b := range q.Boundary {
+		if err != nil {
+			break
+		}
 		var narrow capSet
-		if narrow, err = q.capsOf(q.Boundary, true); narrow&capDeny != 0 {
-			caps = capDeny
+		narrow, err = q.capsOf(b, true)
+		if caps&capDeny != 0 || narrow&capDeny != 0 {
+			caps, narrow = capDeny, capDeny
 		}
 		caps &= narrow
+		root = root && b.isRoot()
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if caps == 0 {
+	case root:
+		return []string{"root"}, nil
+	case caps == 0:
 		caps = capDeny
 	}
 	return caps.names(), nil
@@ -68,8 +74,8 @@ func (q *PathQuestion) capsOf(s *Set, boundary bool) (caps capSet, err error) {
 		req := q.Request
 		req.Op, req.Resource = spot.Op, spot.Resource
 		var own *Set
-		if q.Own != nil {
-			if own, req.Tags, err = q.Own(spot.Resource); err != nil {
+		if q.Find != nil {
+			if req.Resource, own, req.Tags, err = q.Find(spot.Resource); err != nil {
 				return 0, err
 			}
 		}
@@ -112,19 +118,45 @@ type PathGrants struct {
 	Glob  map[string][]string // by the beginning of paths
 }
 
-// Grants lists the rules without "+", which the protocol has no place for.
-func (s *Set) Grants() PathGrants {
+// Grants lists the rules without "+", which the protocol has no place for. Where
+// others narrow them, capabilities are left out that those do not give for all of
+// what the rule is about.
+func Grants(s *Set, boundary ...*Set) PathGrants {
 	out := PathGrants{Root: s.isRoot(), Exact: map[string][]string{}, Glob: map[string][]string{}}
+	for _, b := range boundary {
+		out.Root = out.Root && b.isRoot()
+	}
 	if s == nil || s.rules == nil {
 		return out
 	}
 	for p, m := range s.rules.exact {
-		out.Exact[p] = m.caps.names()
+		out.Exact[p] = m.narrowed(boundary).names()
 	}
 	for p, m := range s.rules.prefixes {
-		out.Glob[p] = m.caps.names()
+		out.Glob[p] = m.narrowed(boundary).names()
 	}
 	return out
+}
+
+// narrowed is what is left of a rule's capabilities.
+func (m *merged) narrowed(boundary []*Set) capSet {
+	caps := m.caps
+	for _, b := range boundary {
+		var give capSet
+		if b.grantsAll() {
+			give = everyCap
+		} else if b.rules != nil {
+			if o, denied := b.rules.lookup([]byte(m.text), 0); o != nil && (o.glob || !m.glob) {
+				if give = o.caps; denied {
+					give = 0
+				}
+			}
+		}
+		if caps &= give | capDeny; caps == 0 {
+			return capDeny
+		}
+	}
+	return caps
 }
 
 // Reaches reports whether a principal may do anything below a mount. It may say

@@ -42,6 +42,21 @@ func SpotsAt(mounts Mounts, who *caller.Caller, path string) (out []Spot) {
 	return out
 }
 
+// SpotAt is the operation that a capability is for at a path, the first of the
+// table where there are several. Where the protocol does not tell making from
+// changing, either capability means it.
+func SpotAt(mounts Mounts, who *caller.Caller, capability, path string) (Spot, bool) {
+	spots := SpotsAt(mounts, who, path)
+	either := map[string]string{"create": "update", "update": "create"}
+	for _, c := range []string{capability, either[capability]} {
+		i := slices.IndexFunc(spots, func(s Spot) bool { return s.Capability == c })
+		if i >= 0 {
+			return spots[i], true
+		}
+	}
+	return Spot{}, false
+}
+
 // hasPath reports whether what is at the path of an operation is just that: of
 // secrets without versions, the value has the path and not what describes it.
 func (row *pathRow) hasPath(m Mount) bool {

@@ -45,16 +45,20 @@ func (set *ruleSet) judge(req *Request, foreign bool) verdict {
 	row := &pathRows[req.Op]
 	path, base, known := appendPath(buf[:0], req, set.mounts)
 	v := verdict{lack: lackRule, cap: row.cap}
+	call := req.Caller.Call
+	if req.Under != "" && row.cap != capList {
+		call = nil // it is that of the listing
+	}
 	if known {
-		v = set.judgePath(path, row.cap, req.Caller.Call)
+		v = set.judgePath(path, row.cap, call)
 	}
 	switch {
 	case v.lack == lackDenied:
 		return v
-	case req.Caller.Call != nil && req.Under == "":
-		v = set.judgeCall(row, req.Caller.Call)
+	case call != nil && req.Under == "":
+		v = set.judgeCall(row, call)
 	case v.lack != lackNothing && len(path) > base:
-		v = set.judgeFolder(path, v, req.Caller.Call)
+		v = set.judgeFolder(path, v, call)
 	}
 	if v.lack == lackNothing && foreign {
 		v.lack = lackAccount

@@ -1,6 +1,8 @@
 package secret
 
 import (
+	"strings"
+
 	"countersign/internal/caller"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
@@ -24,6 +26,25 @@ type Resources struct{ s *Service }
 
 // Resources returns the secrets as things that policy is asked about.
 func (s *Service) Resources() Resources { return Resources{s} }
+
+// Whole returns the ARN with the suffix that the secret has, where it ends in
+// name.UnknownSuffix and there is a secret. It asks nobody.
+func (t Resources) Whole(r kv.Reader, arn string) (string, error) {
+	plain, ok := strings.CutSuffix(arn, "-"+name.UnknownSuffix)
+	if !ok {
+		return arn, nil
+	}
+	id, err := name.ParseSecretID(plain)
+	if err != nil || !id.IsARN {
+		return arn, nil // of another kind
+	}
+	n := name.Secret{Account: id.Account, Region: id.Region, Name: id.Name}
+	f, err := t.s.load(r, n, "")
+	if err != nil || f.head == nil {
+		return arn, err
+	}
+	return n.ARN(f.suffix), nil
+}
 
 // Describe returns the compiled resource policy and the tags of the secret with
 // that ARN, and nothing when there is none. It asks nobody.
