@@ -10,7 +10,8 @@ type Policy struct {
 	Name        string    `json:"name"`
 	ARN         string    `json:"arn"`
 	Description string    `json:"description,omitempty"`
-	Document    string    `json:"document,omitempty"` // IAM JSON; of one policy only, not in listings
+	Dialect     string    `json:"dialect"`            // iam or hcl
+	Document    string    `json:"document,omitempty"` // as it was put; of one policy only, not in listings
 	Builtin     bool      `json:"builtin,omitempty"`
 	Created     time.Time `json:"created,omitzero"`
 	Changed     time.Time `json:"changed,omitzero"`
@@ -66,10 +67,11 @@ func (c *Client) DetachPolicy(ctx context.Context, policy string, from Holder) (
 // PolicyTest asks whether a user could do an action on a resource.
 type PolicyTest struct {
 	User     string            `json:"user"`
-	Action   string            `json:"action"`
-	Resource string            `json:"resource"`
-	Tags     map[string]string `json:"tags,omitempty"`    // of the resource
-	Context  map[string]string `json:"context,omitempty"` // further condition keys
+	Action   string            `json:"action"`             // with a path: a capability
+	Resource string            `json:"resource,omitempty"` // an ARN or *
+	Path     string            `json:"path,omitempty"`     // in place of a resource
+	Tags     map[string]string `json:"tags,omitempty"`     // of the resource
+	Context  map[string]string `json:"context,omitempty"`  // further condition keys
 }
 
 // PolicyResult is the decision that the request would have had.

@@ -263,6 +263,7 @@ type policyTestBody struct {
 	User     string            `json:"user"`
 	Action   string            `json:"action"`
 	Resource string            `json:"resource"`
+	Path     string            `json:"path"`
 	Tags     map[string]string `json:"tags"`
 	Context  map[string]string `json:"context"`
 }
@@ -293,8 +294,11 @@ func policyRows() []route {
 			attachment((*authn.Service).Detach)),
 		row(route{method: "POST", path: "/policy-test", op: policy.TestPolicy, deadline: deadline},
 			func(a *api, c *call, in *policyTestBody) func(context.Context) (authn.TestResult, error) {
-				req := authn.TestRequest{User: in.User, Action: in.Action, Resource: in.Resource, Tags: in.Tags, Context: in.Context}
-				if req.Resource == "" {
+				req := authn.TestRequest{User: in.User, Action: in.Action, Resource: in.Resource, Path: in.Path, Tags: in.Tags, Context: in.Context}
+				switch {
+				case req.Path != "" && req.Resource != "":
+					c.fail("path", "name either a resource or a path")
+				case req.Resource == "":
 					req.Resource = policy.AnyResource
 				}
 				return func(ctx context.Context) (authn.TestResult, error) {

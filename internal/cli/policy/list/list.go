@@ -28,7 +28,8 @@ func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Comman
 		Short: "List policies, the built-in ones first",
 		Long: `List policies, the built-in ones first, without their documents.
 
-Columns when piped: name, "builtin" or nothing, changed, description.`,
+Columns when piped: name, "builtin" or nothing, changed, description, dialect
+(iam or hcl).`,
 		Example: `  countersign policy list
   countersign policy list --json`,
 		Args: env.Args(),
@@ -50,7 +51,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	return table.List(o.Env.Streams, o.JSON, items, []string{"NAME", "BUILTIN", "CHANGED", "DESCRIPTION"}, func(p client.Policy) []any {
-		return []any{p.Name, p.Builtin, p.Changed, p.Description}
+	return table.List(o.Env.Streams, o.JSON, items, []string{"NAME", "BUILTIN", "CHANGED", "DESCRIPTION", "DIALECT"}, func(p client.Policy) []any {
+		return []any{p.Name, p.Builtin, p.Changed, p.Description, p.Dialect}
 	})
 }

@@ -27,10 +27,12 @@ func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Comman
 	cmd := &cobra.Command{
 		Use:   "put NAME",
 		Short: "Create or replace a policy",
-		Long: `Create or replace a policy, an IAM JSON document. It counts from the next
-request on for everybody that it is attached to. A document with an error is
-refused, and the one that was there stays.`,
+		Long: `Create or replace a policy: an IAM JSON document, or paths and capabilities as
+Vault has them, in HCL or as JSON. Which one it is follows from the text. It
+counts from the next request on for everybody that it is attached to. A document
+with an error is refused, and the one that was there stays.`,
 		Example: `  countersign policy put read-myapp --file read-myapp.json
+  countersign policy put read-shop --file read-shop.hcl
   countersign policy get read-myapp | sed s/myapp/shop/ | countersign policy put read-shop`,
 		Args: env.Args("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {

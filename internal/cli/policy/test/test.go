@@ -37,9 +37,13 @@ func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Comman
 they are now, with those on the secret itself.
 
 The first line printed is "allowed" or "denied". The exit code is 0 when it
-would be allowed and 4 when it would be denied.`,
+would be allowed and 4 when it would be denied.
+
+With --path the question is that of a request of the Vault protocol: the action
+is a capability, and the path is that of the request.`,
 		Example: `  countersign policy test --user deploy --action secretsmanager:GetSecretValue --resource myapp/database
-  countersign policy test --user alice --action ReadValue --resource '*' --context aws:SourceIp=10.0.0.9`,
+  countersign policy test --user alice --action ReadValue --resource '*' --context aws:SourceIp=10.0.0.9
+  countersign policy test --user deploy --action read --path secret/data/myapp/database`,
 		Args: env.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			switch {
@@ -47,6 +51,8 @@ would be allowed and 4 when it would be denied.`,
 				return exit.Usagef("--user is missing: name who would do it")
 			case o.Action == "":
 				return exit.Usagef("--action is missing: name what would be done, such as secretsmanager:GetSecretValue")
+			case o.Path != "" && cmd.Flags().Changed("resource"):
+				return exit.Usagef("--resource and --path are two ways to say on what: give one")
 			}
 			if o.Tags, err = input.Pairs("--tag", tags); err != nil {
 				return err
@@ -59,8 +65,9 @@ would be allowed and 4 when it would be denied.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.User, "user", "", "who would do it: a user or machine, by `NAME`")
-	f.StringVar(&o.Action, "action", "", "the `ACTION`: secretsmanager:GetSecretValue, or ReadValue")
+	f.StringVar(&o.Action, "action", "", "the `ACTION`: secretsmanager:GetSecretValue, or ReadValue; with --path read, update, ...")
 	f.StringVar(&o.Resource, "resource", "*", "on what: the name of a secret, an `ARN`, or *")
+	f.StringVar(&o.Path, "path", "", "on what, as a `PATH` of the Vault protocol: secret/data/NAME")
 	f.StringArrayVar(&tags, "tag", nil, "as if the resource had this tag, `KEY=VALUE`")
 	f.StringArrayVar(&conditions, "context", nil, "a condition key of the request, `KEY=VALUE`")
 	env.JSON(cmd, &o.JSON)
@@ -73,8 +80,13 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	if o.Resource, err = resource(ctx, c, o.Resource); err != nil {
+	on := o.Path
+	if on != "" {
+		o.Resource = ""
+	} else if o.Resource, err = resource(ctx, c, o.Resource); err != nil {
 		return err
+	} else {
+		on = o.Resource
 	}
 	r, err := c.TestPolicy(ctx, o.PolicyTest)
 	if err != nil {
@@ -89,7 +101,7 @@ func Run(ctx context.Context, o *Options) error {
 			verdict = "allowed"
 		}
 		_, err = fmt.Fprintln(s.Out, verdict)
-		for _, line := range words.Decision(client.Decision{Effect: r.Effect, Action: o.Action, Resource: o.Resource,
+		for _, line := range words.Decision(client.Decision{Effect: r.Effect, Action: o.Action, Resource: on,
 			Policy: r.Policy, Statement: r.Statement, Missing: r.Missing}) {
 			if err == nil {
 				_, err = fmt.Fprintln(s.Out, table.Clean(line))

@@ -3,6 +3,7 @@ package words
 
 import (
 	"fmt"
+	"strings"
 
 	"countersign/internal/client"
 )
@@ -21,7 +22,10 @@ func Decision(d client.Decision) []string {
 	if d.Policy != "" {
 		by = fmt.Sprintf("policy %q", d.Policy)
 	}
-	if d.Statement != "" {
+	switch {
+	case isPath(d.Statement):
+		by = fmt.Sprintf("rule %q of %s", d.Statement, by)
+	case d.Statement != "":
 		by = fmt.Sprintf("statement %s of %s", d.Statement, by)
 	}
 	var out []string
@@ -40,6 +44,10 @@ func Decision(d client.Decision) []string {
 	}
 	return out
 }
+
+// isPath reports whether what decided is a rule of the HCL dialect, which its
+// path names. A statement is named by letters and digits, or its number.
+func isPath(s string) bool { return strings.ContainsAny(s, "/*+{}-_.") }
 
 func upper(s string) string {
 	if s == "" || s[0] < 'a' || s[0] > 'z' {

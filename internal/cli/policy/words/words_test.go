@@ -17,6 +17,8 @@ func TestDecision(t *testing.T) {
 	}{
 		{"allow", client.Decision{Effect: "allow", Action: "A", Resource: "R", Policy: "p", Statement: "#1"},
 			[]string{`Statement #1 of policy "p" allows A on R.`}},
+		{"by-path", client.Decision{Effect: "explicit-deny", Action: "A", Policy: "p", Statement: "secret/data/*"},
+			[]string{`Rule "secret/data/*" of policy "p" denies A, and a denial wins over every permission.`}},
 		{"deny-by-key", client.Decision{Effect: "explicit-deny", Action: "A", Policy: "p"},
 			[]string{`Policy "p" denies A, and a denial wins over every permission.`}},
 		{"nothing", client.Decision{Effect: "no-match", Missing: []string{"m", "n"}},
