@@ -29,6 +29,7 @@ import (
 	"countersign/internal/core/record"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
+	"countersign/internal/core/transit"
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
 	"countersign/internal/kv/boltkv"
@@ -59,6 +60,7 @@ type core struct {
 	projects  *project.Service
 	mounts    *mount.Service
 	passwords *password.Service
+	transit   *transit.Service
 	notify    *notify.Service // of a server, not of what works on a stopped one
 
 	life context.Context // of the background work
@@ -123,13 +125,15 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.signin = signin.New(signin.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account,
 		AllowLoopback: cfg.SignIn.LoopbackIssuer, Logger: logger})
 	c.projects = project.New(project.Config{Gate: c.gate, Changes: c.changes})
-	c.mounts = mount.New(c.gate, c.changes, map[string]mount.Holds{mount.KV: holdsSecrets})
+	c.transit = transit.New(transit.Config{Gate: c.gate, Changes: c.changes, Region: cfg.Regions[0], Logger: logger})
+	c.mounts = mount.New(c.gate, c.changes, map[string]mount.Holds{mount.KV: holdsSecrets, mount.Transit: holdsKeys})
 	c.passwords = password.New(c.gate, c.changes)
 	decoders := c.authn.Decoders()
 	decoders["secret"] = c.secrets.DecodeEdit
 	decoders[project.Noun] = c.projects.DecodeEdit
 	decoders[mount.Noun] = c.mounts.DecodeEdit
 	decoders[password.Noun] = c.passwords.DecodeEdit
+	decoders[transit.Noun] = c.transit.DecodeEdit
 	c.changes.Connect(c.authn, c.secrets, decoders)
 	c.run()
 	return c, nil
@@ -138,6 +142,14 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 // holdsSecrets reports whether there are secrets below a key-value mount.
 func holdsSecrets(r kv.Reader, account string, t *mount.Table, m *mount.Mount) (bool, error) {
 	return secret.AnyUnder(r, account, m.Prefix, func(n string) (string, bool) { return t.Hide(m, n) })
+}
+
+// holdsKeys reports whether there are keys below a transit mount.
+func holdsKeys(r kv.Reader, account string, t *mount.Table, m *mount.Mount) (bool, error) {
+	return transit.AnyUnder(r, account, m.Prefix, func(n string) bool {
+		of, _ := t.OfKey(n)
+		return of == m
+	})
 }
 
 // anchorKey is where the store keeps the newest head of the audit log.
@@ -183,6 +195,7 @@ func (c *core) run() {
 		c.relay.Run,
 		c.secrets.Run,
 		c.changes.Run,
+		c.transit.Run,
 		c.retain,
 		func(ctx context.Context) {
 			c.authn.Run(ctx, func(err error) { c.logger.Error("storing when keys were used", "error", err) })

@@ -22,6 +22,7 @@ import (
 	"countersign/internal/core/project"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
+	"countersign/internal/core/transit"
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
 	"countersign/internal/kv/boltkv"
@@ -63,6 +64,7 @@ type Core struct {
 	Projects  *project.Service
 	Mounts    *mount.Service
 	Passwords *password.Service
+	Transit   *transit.Service
 	Admin     caller.Caller // the administrator of Home, in Region
 	Key       authn.NewKey  // the administrator's access key
 }
@@ -109,15 +111,22 @@ func New(t testing.TB, c Config) *Core {
 		Params: signin.Params{Memory: 64, Time: 1, Threads: 1}, Burst: 1000, AllowLoopback: true, Logger: c.Logger})
 
 	core.Projects = project.New(project.Config{Gate: core.Gate, Changes: core.Changes})
-	core.Mounts = mount.New(core.Gate, core.Changes, map[string]mount.Holds{mount.KV: func(r kv.Reader, account string, t *mount.Table, m *mount.Mount) (bool, error) {
-		return secret.AnyUnder(r, account, m.Prefix, func(n string) (string, bool) { return t.Hide(m, n) })
-	}})
+	core.Transit = transit.New(transit.Config{Gate: core.Gate, Changes: core.Changes, Region: Region, Logger: c.Logger})
+	core.Mounts = mount.New(core.Gate, core.Changes, map[string]mount.Holds{
+		mount.KV: func(r kv.Reader, account string, t *mount.Table, m *mount.Mount) (bool, error) {
+			return secret.AnyUnder(r, account, m.Prefix, func(n string) (string, bool) { return t.Hide(m, n) })
+		},
+		mount.Transit: func(r kv.Reader, account string, t *mount.Table, m *mount.Mount) (bool, error) {
+			return transit.AnyUnder(r, account, m.Prefix, func(n string) bool { of, _ := t.OfKey(n); return of == m })
+		},
+	})
 	core.Passwords = password.New(core.Gate, core.Changes)
 	decoders := core.Authn.Decoders()
 	decoders["secret"] = core.Secrets.DecodeEdit
 	decoders[project.Noun] = core.Projects.DecodeEdit
 	decoders[mount.Noun] = core.Mounts.DecodeEdit
 	decoders[password.Noun] = core.Passwords.DecodeEdit
+	decoders[transit.Noun] = core.Transit.DecodeEdit
 	core.Changes.Connect(core.Authn, core.Secrets, decoders)
 
 	running, stop := context.WithCancel(ctx)

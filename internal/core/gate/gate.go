@@ -198,6 +198,13 @@ func (a *Access) Complete(op policy.Op) error {
 
 // View runs f over a snapshot as operation op on the resource of that name.
 func (g *Gate) View(ctx context.Context, who caller.Caller, op policy.Op, resource string, f func(*Access) error) error {
+	return g.Work(ctx, who, op, resource, f, nil)
+}
+
+// Work is View with something to do once the snapshot is closed, for what takes
+// longer or needs chance, with what f has read. work may add to the record; it is
+// not called when f failed, and nil is none.
+func (g *Gate) Work(ctx context.Context, who caller.Caller, op policy.Op, resource string, f func(*Access) error, work func(rec *audit.Record) error) error {
 	v, _ := g.views.Get().(*view)
 	if v == nil {
 		v = new(view)
@@ -214,6 +221,9 @@ func (g *Gate) View(ctx context.Context, who caller.Caller, op policy.Op, resour
 		}
 		return v.Complete(op)
 	})
+	if err == nil && work != nil {
+		err = work(&v.rec)
+	}
 	err = g.Finish(ctx, &v.rec, err)
 	*v = view{} // nothing of this operation is left to the next
 	g.views.Put(v)

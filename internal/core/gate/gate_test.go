@@ -177,6 +177,38 @@ func TestRefusalAcrossAccountsIsBlind(t *testing.T) {
 	}
 }
 
+func TestWork(t *testing.T) {
+	for name, x := range map[string]struct {
+		auth   answers
+		load   error
+		work   error
+		worked bool
+		kind   string
+	}{
+		"done":         {yes, nil, nil, true, ""},
+		"denied":       {no, nil, nil, false, "denied"},
+		"not-there":    {yes, errs.New(errs.NotFound, "no"), nil, false, "not-found"},
+		"work-refused": {yes, nil, errs.New(errs.Invalid, "no"), true, "invalid"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, worked := &log{}, false
+			g := &gate.Gate{DB: memkv.New(memkv.Config{}), Auth: x.auth, Log: l}
+			err := g.Work(t.Context(), who, policy.ReadValue, "thing", func(a *gate.Access) error {
+				if err := ask(a); err != nil {
+					return err
+				}
+				return x.load
+			}, func(rec *audit.Record) error { worked, rec.Version = true, 7; return x.work })
+			if kind(err) != x.kind || worked != x.worked || len(l.recs) != 1 {
+				t.Fatalf("got %v, worked %v, %d records", err, worked, len(l.recs))
+			}
+			if rec := l.recs[0]; worked != (rec.Version == 7) || (rec.Outcome == audit.OK) != (err == nil) {
+				t.Errorf("record %+v", rec)
+			}
+		})
+	}
+}
+
 func TestDo(t *testing.T) {
 	l := &log{}
 	g := &gate.Gate{DB: memkv.New(memkv.Config{}), Auth: no, Log: l}

@@ -244,6 +244,7 @@ const (
 	VerifyMAC
 	RandomBytes
 	HashBytes
+	GetWrappingKey
 
 	ListAuditDevices
 	PutAuditDevice

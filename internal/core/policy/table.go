@@ -230,6 +230,7 @@ var operations = [numOps]Operation{
 	VerifyMAC:          {"VerifyMAC", "kms:VerifyMac", "update MOUNT/verify-hmac/NAME", AccessWrite, KindTransitKey, shapeTransitKey},
 	RandomBytes:        {"RandomBytes", "kms:GenerateRandom", "update MOUNT/random", AccessWrite, KindNone, shapeNone},
 	HashBytes:          {"HashBytes", "countersign:HashBytes", "update MOUNT/hash", AccessWrite, KindNone, shapeNone},
+	GetWrappingKey:     {"GetWrappingKey", "kms:GetParametersForImport", "read MOUNT/wrapping_key", AccessWrite, KindNone, shapeNone},
 
 	// Audit devices: renderings of the audit log for other programs.
 	ListAuditDevices:  {"ListAuditDevices", "countersign:ListAuditDevices", "read sys/audit", AccessList, KindNone, shapeNone},
