@@ -69,3 +69,6 @@ func Heads() (all [][]byte) {
 	}
 	return all
 }
+
+// MergePatch applies a JSON merge patch.
+var MergePatch = mergePatch
