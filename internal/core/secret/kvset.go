@@ -122,17 +122,22 @@ func (e *kvSetEdit) Allow(a *gate.Access) (err error) {
 	for _, k := range e.goes {
 		extra = append(extra, policy.Pair{Key: policy.KeyTagKeys, Value: k})
 	}
-	ops := []policy.Op{policy.UpdateSecret}
 	if e.creates() {
-		ops[0] = policy.CreateSecret
+		err = e.allowNew(a, extra, extra)
+	} else {
+		err = e.f.allow(a, e.op, extra...)
 	}
+	if err != nil {
+		return err
+	}
+	ops := []policy.Op{e.op}
 	if len(e.set) > 0 {
 		ops = append(ops, policy.TagSecret)
 	}
 	if len(e.goes) > 0 {
 		ops = append(ops, policy.UntagSecret)
 	}
-	for _, op := range ops {
+	for _, op := range ops[1:] {
 		if err := e.f.allow(a, op, extra...); err != nil {
 			return err
 		}
