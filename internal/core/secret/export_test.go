@@ -60,6 +60,7 @@ func Heads() (all [][]byte) {
 		{Suffix: "s", Description: "ü", KMSKey: "k", Deleted: 65536, Purge: 1 << 32, Policy: "{}", Tags: []Tag{{"a", "1"}, {"b", ""}}},
 		{Suffix: "s", Type: "t", Rotation: &Rotation{Enabled: true}, Replicas: []Replica{{Region: "r"}}, Primary: "p"},
 		{Suffix: "s", Created: -1},
+		{Suffix: "s", MaxVersions: 300, CASRequired: true, DeleteAfter: 1 << 40, Labels: map[string]labelled{name.Current: {Number: 1, ID: "x", Created: 5, Expires: 1 << 50}}},
 	} {
 		b, err := record.Encode(h)
 		if err != nil {
@@ -69,3 +70,6 @@ func Heads() (all [][]byte) {
 	}
 	return all
 }
+
+// MergePatch applies a JSON merge patch.
+var MergePatch = mergePatch

@@ -15,6 +15,7 @@ import (
 	"countersign/internal/errs"
 	"countersign/internal/kv"
 	"countersign/internal/name"
+	"countersign/internal/sensitive"
 )
 
 // operations are all exported methods about one secret.
@@ -82,7 +83,36 @@ func (f *fixture) operations(who caller.Caller, s name.SecretID) map[string]func
 			_, err := f.Secrets.RemoveReplicas(f.ctx, who, s, []string{coretest.Second}, "")
 			return err
 		},
-		"Promote": func() error { _, err := f.Secrets.Promote(f.ctx, who, s, ""); return err },
+		"Promote":      func() error { _, err := f.Secrets.Promote(f.ctx, who, s, ""); return err },
+		"KVRead":       func() error { _, err := f.Secrets.ReadVersion(f.ctx, who, secret.KVRead{ID: s}); return err },
+		"KVReadNumber": func() error { _, err := f.Secrets.ReadVersion(f.ctx, who, secret.KVRead{ID: s, Number: 1}); return err },
+		"KVReadKeys":   func() error { _, err := f.Secrets.ReadKeys(f.ctx, who, secret.KVRead{ID: s}); return err },
+		"KVDescribe":   func() error { _, err := f.Secrets.KVDescribe(f.ctx, who, s); return err },
+		"KVPut": func() error {
+			_, err := f.Secrets.KVPut(f.ctx, who, secret.KVWrite{ID: s, Value: *text("v"), CAS: new(uint64)})
+			return err
+		},
+		"KVPatch": func() error {
+			_, err := f.Secrets.KVPatch(f.ctx, who, secret.KVPatch{ID: s, Patch: sensitive.FromString("{}")})
+			return err
+		},
+		"KVDeleteCurrent": func() error { _, err := f.Secrets.DeleteVersions(f.ctx, who, secret.KVVersions{ID: s}); return err },
+		"KVDelete": func() error {
+			_, err := f.Secrets.DeleteVersions(f.ctx, who, secret.KVVersions{ID: s, Numbers: []uint64{1}})
+			return err
+		},
+		"KVUndelete": func() error {
+			_, err := f.Secrets.UndeleteVersions(f.ctx, who, secret.KVVersions{ID: s, Numbers: []uint64{1}})
+			return err
+		},
+		"KVDestroy": func() error {
+			_, err := f.Secrets.DestroyVersions(f.ctx, who, secret.KVVersions{ID: s, Numbers: []uint64{1}})
+			return err
+		},
+		"KVSet": func() error {
+			_, err := f.Secrets.KVSet(f.ctx, who, secret.KVSet{ID: s, Tags: map[string]*string{"team": &str}})
+			return err
+		},
 		"Batch": func() error {
 			b, err := f.Secrets.BatchReadValue(f.ctx, who, secret.BatchRequest{IDs: []name.SecretID{s}})
 			if err == nil && len(b.Failures) == 1 {
@@ -155,10 +185,21 @@ func TestStrangerCannotTellWhatExists(t *testing.T) {
 			}
 		})
 		// By name, the stranger's own account is meant, where there is nothing.
+		quiet := []string{"DeleteForce", "Validate", "KVDeleteCurrent", "KVDelete", "KVUndelete", "KVDestroy"} // of what is not there
+		creates := []string{"KVPut", "KVSet"}
 		for op, do := range f.operations(stranger, id("plain")) {
-			if got, want := code(do()), "not-found/secret"; got != want && op != "DeleteForce" && op != "Validate" {
+			if slices.Contains(creates, op) {
+				continue
+			}
+			if got, want := code(do()), "not-found/secret"; got != want && !slices.Contains(quiet, op) {
 				t.Errorf("%s by name: %s", op, got)
 			}
+		}
+		for _, op := range creates {
+			f.must(f.operations(stranger, id("plain"))[op]())
+		}
+		if got := f.read(secret.ReadRequest{ID: id("plain")}); got != "v" {
+			t.Errorf("after a stranger created one of that name it reads %s", got)
 		}
 		// What the stranger's account can read of the decisions is the same too.
 		explained := map[string]map[string]bool{}
@@ -198,9 +239,17 @@ func TestRefusalDoesNotTellWhatExists(t *testing.T) {
 		{"Effect":"Deny","Principal":"*","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:username":"nobody"}}}]}`, false, "")
 	f.must(err)
 	f.unchanged(func() {
-		absent := f.operations(who, id("absent"))
+		operations := func(n string) map[string]func() error {
+			all := f.operations(who, id(n))
+			all["Patch"] = func() error {
+				_, err := f.Secrets.Patch(f.ctx, who, secret.PatchRequest{ID: id(n), Set: map[string]sensitive.Bytes{"a": sensitive.FromString("1")}})
+				return err
+			}
+			return all
+		}
+		absent := operations("absent")
 		for _, n := range []string{"plain", "guarded"} {
-			for op, do := range f.operations(who, id(n)) {
+			for op, do := range operations(n) {
 				if got, want := told(do()), told(absent[op]()); got != want {
 					t.Errorf("%s on %s: told %s, of what is absent %s", op, n, got, want)
 				}

@@ -127,10 +127,11 @@ func (e *kvEdit) Allow(a *gate.Access) (err error) {
 		return err
 	}
 	a.Record.Resource = e.f.Name
+	stage := policy.Pair{Key: policy.KeyVersionStage, Value: name.Current}
 	if e.creates() {
-		return e.f.allow(a, policy.CreateSecret)
+		return e.allowNew(a, nil, []policy.Pair{stage})
 	}
-	return e.f.allow(a, e.op, policy.Pair{Key: policy.KeyVersionStage, Value: name.Current})
+	return e.f.allow(a, e.op, stage)
 }
 
 func (e *kvEdit) Subject() protect.Subject {

@@ -38,6 +38,7 @@ type kvSetEdit struct {
 	req     KVSet
 	set     []Tag    // sorted by key
 	remove  []string // keys, of a merge
+	goes    []string // keys that the secret has and loses; set by Allow
 	suffix  string   // for a secret that does not exist
 	dataKey []byte
 }
@@ -94,8 +95,8 @@ func (e *kvSetEdit) empty() bool {
 	return r.MaxVersions == nil && r.CASRequired == nil && r.DeleteAfter == nil && r.Tags == nil
 }
 
-// goes are the keys of tags that the edit removes.
-func (e *kvSetEdit) goes() []string {
+// leaving are the keys of tags that the edit removes.
+func (e *kvSetEdit) leaving() []string {
 	if e.req.Tags == nil || e.req.Merge || e.f.head == nil {
 		return e.remove
 	}
@@ -116,22 +117,27 @@ func (e *kvSetEdit) Allow(a *gate.Access) (err error) {
 		return err
 	}
 	a.Record.Resource = e.f.Name
-	goes := e.goes()
+	e.goes = e.leaving()
 	extra := tagPairs(e.set)
-	for _, k := range goes {
+	for _, k := range e.goes {
 		extra = append(extra, policy.Pair{Key: policy.KeyTagKeys, Value: k})
 	}
-	ops := []policy.Op{policy.UpdateSecret}
 	if e.creates() {
-		ops[0] = policy.CreateSecret
+		err = e.allowNew(a, extra, extra)
+	} else {
+		err = e.f.allow(a, e.op, extra...)
 	}
+	if err != nil {
+		return err
+	}
+	ops := []policy.Op{e.op}
 	if len(e.set) > 0 {
 		ops = append(ops, policy.TagSecret)
 	}
-	if len(goes) > 0 {
+	if len(e.goes) > 0 {
 		ops = append(ops, policy.UntagSecret)
 	}
-	for _, op := range ops {
+	for _, op := range ops[1:] {
 		if err := e.f.allow(a, op, extra...); err != nil {
 			return err
 		}
@@ -139,7 +145,7 @@ func (e *kvSetEdit) Allow(a *gate.Access) (err error) {
 	if e.f.head == nil || len(ops) == 1 {
 		return nil
 	}
-	return e.keepsAllowed(a, ops, extra, retag(e.f.head.Tags, e.set, goes))
+	return e.keepsAllowed(a, ops, extra, retag(e.f.head.Tags, e.set, e.goes))
 }
 
 // Subject of a creation has the tags that the secret will have.
@@ -165,7 +171,7 @@ func (e *kvSetEdit) Apply(tx *change.Tx) error {
 		if err := e.ready(); err != nil {
 			return err
 		}
-		tags = retag(e.f.head.Tags, e.set, e.goes())
+		tags = retag(e.f.head.Tags, e.set, e.goes)
 	}
 	if len(tags) > name.MaxTags {
 		return &errs.Error{Kind: errs.Limit, Code: CodeTags, Field: "Tags", Msg: "a secret has at most 50 tags"}
@@ -211,10 +217,8 @@ func (e *kvSetEdit) Lines() (out []string) {
 	for _, t := range e.set {
 		say("sets tag %s=%s", t.Key, t.Value)
 	}
-	if e.f != nil && e.f.head != nil {
-		for _, k := range e.goes() {
-			say("removes tag %s", k)
-		}
+	for _, k := range e.goes {
+		say("removes tag %s", k)
 	}
 	return out
 }

@@ -130,10 +130,11 @@ func (e *patchEdit) Allow(a *gate.Access) (err error) {
 		return err
 	}
 	a.Record.Resource = e.f.Name
+	stage := policy.Pair{Key: policy.KeyVersionStage, Value: name.Current}
 	if e.f.head == nil {
-		return e.f.allow(a, policy.CreateSecret)
+		return e.allowNew(a, nil, []policy.Pair{stage})
 	}
-	return e.f.allow(a, policy.PutValue, policy.Pair{Key: policy.KeyVersionStage, Value: name.Current})
+	return e.f.allow(a, policy.PutValue, stage)
 }
 
 func (e *patchEdit) Subject() protect.Subject {

@@ -41,6 +41,13 @@ func (e *versionsEdit) Repeats() []byte {
 	return repeats(stored{KV: &storedKV{Numbers: e.numbers}}, nil, printed{}, nil)
 }
 
+// Repeats implements what package change asks of an edit.
+func (e *kvSetEdit) Repeats() []byte {
+	r := e.req
+	return repeats(stored{Tags: e.set, Remove: e.remove, KV: &storedKV{MaxVersions: r.MaxVersions, CASRequired: r.CASRequired,
+		DeleteAfter: r.DeleteAfter, Tags: r.Tags != nil, Merge: r.Merge}}, nil, printed{}, nil)
+}
+
 func repeats(w stored, in *Input, p printed, base *uint64) []byte {
 	b, _ := record.Encode(w) // plain members always encode
 	if in != nil {

@@ -68,6 +68,18 @@ func (e *edit) open(a *gate.Access, extra ...policy.Pair) (err error) {
 // Allow asks policy about the one operation that most edits are.
 func (e *edit) Allow(a *gate.Access) error { return e.open(a) }
 
+// allowNew asks for the creation of what is not there, for an edit that would be
+// op if it were. Who may do neither is told the same of both.
+func (e *edit) allowNew(a *gate.Access, create, other []policy.Pair) error {
+	err := e.f.allow(a, policy.CreateSecret, create...)
+	if errs.Is(err, errs.Denied) {
+		if told := e.f.allow(a, e.op, other...); errs.Is(told, errs.Denied) {
+			return told
+		}
+	}
+	return err
+}
+
 // ready says that the secret can be altered: it exists, is the primary, and is
 // not marked for deletion.
 func (e *edit) ready() error {
