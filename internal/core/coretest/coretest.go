@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"testing"
@@ -22,6 +23,7 @@ import (
 	"countersign/internal/core/project"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
+	"countersign/internal/core/token"
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
 	"countersign/internal/kv/boltkv"
@@ -63,6 +65,7 @@ type Core struct {
 	Projects  *project.Service
 	Mounts    *mount.Service
 	Passwords *password.Service
+	Tokens    *token.Service
 	Admin     caller.Caller // the administrator of Home, in Region
 	Key       authn.NewKey  // the administrator's access key
 }
@@ -113,11 +116,13 @@ func New(t testing.TB, c Config) *Core {
 		return secret.AnyUnder(r, account, m.Prefix, func(n string) (string, bool) { return t.Hide(m, n) })
 	}})
 	core.Passwords = password.New(core.Gate, core.Changes)
+	core.Tokens = token.New(token.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring})
 	decoders := core.Authn.Decoders()
 	decoders["secret"] = core.Secrets.DecodeEdit
 	decoders[project.Noun] = core.Projects.DecodeEdit
 	decoders[mount.Noun] = core.Mounts.DecodeEdit
 	decoders[password.Noun] = core.Passwords.DecodeEdit
+	maps.Copy(decoders, core.Tokens.Decoders())
 	core.Changes.Connect(core.Authn, core.Secrets, decoders)
 
 	running, stop := context.WithCancel(ctx)
