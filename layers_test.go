@@ -47,6 +47,8 @@ var house = []layer{
 	{[]string{"internal/core/mount"}, append(ground, "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/generation")},
 	{[]string{"internal/core/signin"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/authn")},
 	{[]string{"internal/core/transit"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/protect", "internal/core/record", "internal/core/gate", "internal/core/change")},
+	{[]string{"internal/core/token"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/generation",
+		"internal/core/authn", "internal/core/signin")},
 	{[]string{"internal/core/project", "internal/core/password"}, append(ground, "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change")},
 	{[]string{"internal/core/notify"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/protect", "internal/core/notice", "internal/core/record", "internal/core/gate", "internal/core/change")},
 	{[]string{"internal/core/inspect", "internal/core/operate"}, append(ground, "internal/keyring", "internal/seal/...", "internal/core/...")},

@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"sync"
@@ -29,6 +30,7 @@ import (
 	"countersign/internal/core/record"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
+	"countersign/internal/core/token"
 	"countersign/internal/core/transit"
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
@@ -61,6 +63,7 @@ type core struct {
 	mounts    *mount.Service
 	passwords *password.Service
 	transit   *transit.Service
+	tokens    *token.Service
 	notify    *notify.Service // of a server, not of what works on a stopped one
 
 	life context.Context // of the background work
@@ -128,12 +131,14 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.transit = transit.New(transit.Config{Gate: c.gate, Changes: c.changes, Region: cfg.Regions[0], Logger: logger})
 	c.mounts = mount.New(c.gate, c.changes, map[string]mount.Holds{mount.KV: holdsSecrets, mount.Transit: holdsKeys})
 	c.passwords = password.New(c.gate, c.changes)
+	c.tokens = token.New(token.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring})
 	decoders := c.authn.Decoders()
 	decoders["secret"] = c.secrets.DecodeEdit
 	decoders[project.Noun] = c.projects.DecodeEdit
 	decoders[mount.Noun] = c.mounts.DecodeEdit
 	decoders[password.Noun] = c.passwords.DecodeEdit
 	decoders[transit.Noun] = c.transit.DecodeEdit
+	maps.Copy(decoders, c.tokens.Decoders())
 	c.changes.Connect(c.authn, c.secrets, decoders)
 	c.run()
 	return c, nil
@@ -199,6 +204,9 @@ func (c *core) run() {
 		c.retain,
 		func(ctx context.Context) {
 			c.authn.Run(ctx, func(err error) { c.logger.Error("storing when keys were used", "error", err) })
+		},
+		func(ctx context.Context) {
+			c.tokens.Run(ctx, func(err error) { c.logger.Error("removing tokens that are over", "error", err) })
 		},
 		func(ctx context.Context) {
 			c.signin.Run(ctx, func(err error) { c.logger.Error("dropping sessions that are over", "error", err) })

@@ -51,7 +51,7 @@ type Record struct {
 type Principal struct {
 	Kind  string // user, machine, system; empty when nobody was authenticated
 	Name  string
-	KeyID string // of the access key, or of the session
+	KeyID string // of the access key, or of the session; the accessor of a token
 	Proof string
 	// Account is set when the principal is not of the record's account.
 	Account string
@@ -86,6 +86,9 @@ func FromCaller(who caller.Caller, operation string) Record {
 		r.Time = time.Now()
 	}
 	r.ID = NewID(r.Time)
+	if who.Token != nil {
+		r.Principal.KeyID = who.Token.Accessor
+	}
 	if who.Source.IsValid() {
 		r.Source = who.Source.String()
 	}

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"testing"
@@ -22,6 +23,7 @@ import (
 	"countersign/internal/core/project"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
+	"countersign/internal/core/token"
 	"countersign/internal/core/transit"
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
@@ -65,6 +67,7 @@ type Core struct {
 	Mounts    *mount.Service
 	Passwords *password.Service
 	Transit   *transit.Service
+	Tokens    *token.Service
 	Admin     caller.Caller // the administrator of Home, in Region
 	Key       authn.NewKey  // the administrator's access key
 }
@@ -121,12 +124,14 @@ func New(t testing.TB, c Config) *Core {
 		},
 	})
 	core.Passwords = password.New(core.Gate, core.Changes)
+	core.Tokens = token.New(token.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring})
 	decoders := core.Authn.Decoders()
 	decoders["secret"] = core.Secrets.DecodeEdit
 	decoders[project.Noun] = core.Projects.DecodeEdit
 	decoders[mount.Noun] = core.Mounts.DecodeEdit
 	decoders[password.Noun] = core.Passwords.DecodeEdit
 	decoders[transit.Noun] = core.Transit.DecodeEdit
+	maps.Copy(decoders, core.Tokens.Decoders())
 	core.Changes.Connect(core.Authn, core.Secrets, decoders)
 
 	running, stop := context.WithCancel(ctx)

@@ -223,3 +223,45 @@ func TestDo(t *testing.T) {
 		t.Errorf("got %v, records %+v", err, l.recs)
 	}
 }
+
+// What everybody may do about themselves needs no allowance, only with a
+// credential that may be narrower than its owner; what is about the credential
+// itself needs none with that either. A denial holds, and so does that it is about
+// the caller.
+func TestOwn(t *testing.T) {
+	plain, key, token := who, who, who
+	key.KeyID, token.Token = "AKIA", &caller.Token{}
+	nothing := answers{d: policy.Decision{Effect: policy.EffectNoMatch}}
+	for _, x := range []struct {
+		name      string
+		who       caller.Caller
+		auth      answers
+		own, self string
+	}{
+		{"session", plain, nothing, "", ""},
+		{"key", key, nothing, "denied", ""},
+		{"token", token, nothing, "denied", ""},
+		{"session-denied", plain, no, "denied", "denied"},
+		{"key-denied", key, no, "denied", "denied"},
+		{"token-allowed", token, yes, "", ""},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			for want, allow := range map[*string]func(*gate.Access, *policy.Request) error{&x.own: (*gate.Access).AllowOwn, &x.self: (*gate.Access).AllowSelf} {
+				l := &log{}
+				g := &gate.Gate{DB: memkv.New(memkv.Config{}), Auth: x.auth, Log: l}
+				err := g.View(t.Context(), x.who, policy.LookupOwnToken, "", func(a *gate.Access) error {
+					return allow(a, &policy.Request{Op: policy.LookupOwnToken, Resource: x.who.ARN(), Account: x.who.Account})
+				})
+				if kind(err) != *want || (l.recs[0].Decision != nil) != (*want == "denied") {
+					t.Errorf("got %v, want %q; record %+v", err, *want, l.recs[0])
+				}
+				err = g.View(t.Context(), x.who, policy.LookupOwnToken, "", func(a *gate.Access) error {
+					return allow(a, &policy.Request{Op: policy.LookupOwnToken, Resource: caller.UserARN(who.Account, "ann"), Account: who.Account})
+				})
+				if kind(err) != "internal" {
+					t.Errorf("about somebody else: %v", err)
+				}
+			}
+		})
+	}
+}

@@ -8,14 +8,26 @@ import (
 // AllowOwn is Allow for what everybody may do with the proof of who they are:
 // sign in and out, see and end their own sessions, change their own password
 // and second factor. Nothing has to allow it, and an explicit denial holds. Who
-// comes with an access key needs to be allowed: a key may be narrower than its
-// owner. The request must be about the caller itself, of the caller's account.
+// comes with an access key or a token of the Vault protocol needs to be allowed:
+// it may be narrower than its owner. The request must be about the caller itself,
+// of the caller's account.
 func (a *Access) AllowOwn(req *policy.Request) error {
-	if req.Account != a.Who.Account || req.Resource != a.Who.ARN() {
-		return errs.New(errs.Internal, "%s is not about the caller", req.Op)
-	}
-	if a.Who.KeyID != "" {
+	if a.Who.KeyID != "" || a.Who.Token != nil {
+		if err := a.aboutCaller(req); err != nil {
+			return err
+		}
 		return a.Allow(req, nil)
+	}
+	return a.AllowSelf(req)
+}
+
+// AllowSelf is Allow for what may be done with any credential about that very
+// credential, and reaches nothing else: be told what it is, prolong it or end it,
+// keep things that nobody else sees. Nothing has to allow it, however narrow the
+// credential is, and an explicit denial holds. The request is made as for AllowOwn.
+func (a *Access) AllowSelf(req *policy.Request) error {
+	if err := a.aboutCaller(req); err != nil {
+		return err
 	}
 	refused, decision := a.refused, a.Record.Decision
 	err := a.Allow(req, nil)
@@ -24,4 +36,11 @@ func (a *Access) AllowOwn(req *policy.Request) error {
 		return nil
 	}
 	return err
+}
+
+func (a *Access) aboutCaller(req *policy.Request) error {
+	if req.Account != a.Who.Account || req.Resource != a.Who.ARN() {
+		return errs.New(errs.Internal, "%s is not about the caller", req.Op)
+	}
+	return nil
 }

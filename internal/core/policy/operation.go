@@ -175,6 +175,7 @@ const (
 	CreateToken
 	CreateRoleToken
 	CreateOrphanToken
+	CreateAnyToken
 	LookupToken
 	LookupAccessor
 	RenewToken

@@ -12,7 +12,7 @@ import (
 func TestOperationsAreNamedOnceInEveryDialect(t *testing.T) {
 	names, actions, hcl := map[string]Op{}, map[string]Op{}, map[string]Op{}
 	action := regexp.MustCompile(`^(secretsmanager|iam|kms|countersign):[A-Z][A-Za-z]+$`)
-	path := regexp.MustCompile(`^(create|read|update|patch|delete|list) [A-Za-z/_-]+$`)
+	path := regexp.MustCompile(`^(create|read|update|patch|delete|list|sudo) [A-Za-z/_-]+$`)
 	for _, op := range Operations() {
 		row := op.Info()
 		if row.Name == "" || row.Access == "" || row.Kind == "" || row.Resource == "" {

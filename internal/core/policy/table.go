@@ -158,6 +158,7 @@ var operations = [numOps]Operation{
 	CreateToken:       {"CreateToken", "countersign:CreateToken", "update auth/token/create", AccessPermissions, KindToken, shapeToken},
 	CreateRoleToken:   {"CreateRoleToken", "countersign:CreateRoleToken", "update auth/token/create/NAME", AccessPermissions, KindTokenRole, shapeTokenRole},
 	CreateOrphanToken: {"CreateOrphanToken", "countersign:CreateOrphanToken", "update auth/token/create-orphan", AccessPermissions, KindToken, shapeToken},
+	CreateAnyToken:    {"CreateAnyToken", "countersign:CreateAnyToken", "sudo auth/token/create", AccessPermissions, KindToken, shapeToken},
 	LookupToken:       {"LookupToken", "countersign:LookupToken", "update auth/token/lookup", AccessRead, KindToken, shapeToken},
 	LookupAccessor:    {"LookupAccessor", "countersign:LookupTokenAccessor", "update auth/token/lookup-accessor", AccessRead, KindToken, shapeToken},
 	RenewToken:        {"RenewToken", "countersign:RenewToken", "update auth/token/renew", AccessWrite, KindToken, shapeToken},

@@ -85,16 +85,21 @@ func Load[T any](r kv.Reader, key kv.Key, v *T) (bool, error) {
 	case err != nil:
 		return false, fmt.Errorf("reading %T: %w", *v, err)
 	}
-	if d, ok := any(v).(Direct); ok {
-		if direct(b, d) {
-			return true, nil
-		}
-		*v = *new(T)
-	}
-	if err := Decode(b, v); err != nil {
+	if err := Parse(b, v); err != nil {
 		return false, err
 	}
 	return true, nil
+}
+
+// Parse is Decode into v, which is empty, for a record that may read itself.
+func Parse[T any](b []byte, v *T) error {
+	if d, ok := any(v).(Direct); ok {
+		if direct(b, d) {
+			return nil
+		}
+		*v = *new(T)
+	}
+	return Decode(b, v)
 }
 
 // Put writes the record at key.

@@ -202,6 +202,25 @@ func owner(r kv.Reader, id string, now time.Time) (*session, authn.Identity, err
 	return v, who, nil
 }
 
+// Standing tells until when a session lasts if it is not refreshed, and whether it
+// is a session of that user that may be used for more than a second factor. It
+// asks nobody.
+func Standing(r kv.Reader, id, acct, user string, now time.Time) (ends time.Time, ok bool, err error) {
+	v, who, err := owner(r, id, now)
+	if err != nil || v == nil || who.Caller.Account != acct || who.Caller.Name != user {
+		return time.Time{}, false, err
+	}
+	limited, err := needMFA(r, v)
+	return v.ends(), err == nil && !limited, err
+}
+
+// Lasts reports whether there is a session of that id that is not over. It asks
+// nobody.
+func Lasts(r kv.Reader, id string, now time.Time) (bool, error) {
+	v, _, err := owner(r, id, now)
+	return v != nil, err
+}
+
 // Authenticate proves a user by an access token. A session that has yet to show
 // the second factor that its account asks for is Denied, with CodeNeedMFA.
 func (s *Service) Authenticate(ctx context.Context, token sensitive.Bytes, now time.Time) (caller.Caller, error) {

@@ -98,20 +98,9 @@ func (s *Service) sweep(ctx context.Context, j sweep) error {
 }
 
 func (s *Service) accounts(ctx context.Context) (ids []string, err error) {
-	prefix := kv.K("sys", "account")
-	err = s.gate.DB.View(ctx, func(r kv.Reader) error {
-		ids = nil
-		for e, err := range r.Scan(kv.Prefix(prefix)) {
-			if err != nil {
-				return err
-			}
-			strs, _, err := kv.Key(e.Key[len(prefix):]).Parts("s")
-			if err != nil {
-				return err
-			}
-			ids = append(ids, strs[0])
-		}
-		return nil
+	err = s.gate.DB.View(ctx, func(r kv.Reader) (err error) {
+		ids, err = authn.Accounts(r)
+		return err
 	})
 	return ids, err
 }
