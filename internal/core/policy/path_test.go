@@ -183,6 +183,20 @@ func TestSpots(t *testing.T) {
 	}
 }
 
+func TestSpotAt(t *testing.T) {
+	who := annaReads().Caller
+	for words, want := range map[string]Op{
+		"read secret/data/x": ReadValue, "update secret/data/x": PutValue, "create secret/data/x": CreateSecret, "create secret/destroy/x": DestroyVersion,
+		"update identity/entity/name/x": UpdateUser, "create sys/mounts/x": PutMount, "update sys/namespaces/1": CreateAccount, "sudo secret/data/x": 0, "read none": 0,
+	} {
+		capability, path, _ := strings.Cut(words, " ")
+		s, ok := SpotAt(nil, &who, capability, path)
+		if s.Op != want || ok != (want != 0) {
+			t.Errorf("%s: %s, %v", words, s.Op, ok)
+		}
+	}
+}
+
 func TestNeedsSudo(t *testing.T) {
 	for path, want := range map[string]bool{
 		"sys/audit": true, "sys/audit/file": true, "sys/auditing": false, "sys/auth": false, "sys/auth/x/tune": true, "auth/token/accessors/": true,
