@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"countersign/internal/caller"
 )
 
 // fivePolicies is five policies of ten statements; the last statement is the one
@@ -26,11 +28,32 @@ func fivePolicies(t testing.TB, condition string) *Set {
 	return Compile(named...)
 }
 
+// fiftyRules is five policies of ten paths; the last is the one that allows.
+func fiftyRules(t testing.TB, last string) *Set {
+	var docs []string
+	for p := range 5 {
+		var b strings.Builder
+		for r := range 10 {
+			path := fmt.Sprintf("secret/data/team%d/%d/*", p, r)
+			switch {
+			case p == 4 && r == 9:
+				path = last
+			case r%3 == 1:
+				path = fmt.Sprintf("secret/metadata/team%d/%d", p, r)
+			}
+			fmt.Fprintf(&b, "path %q { capabilities = [\"read\", \"list\"] }\n", path)
+		}
+		docs = append(docs, b.String())
+	}
+	return annaSet(t, docs...)
+}
+
 const tagAndAddress = `,"Condition":{"IpAddress":{"aws:SourceIp":"192.0.2.0/24"},"StringEquals":{"aws:ResourceTag/env":"prod"}}`
 
 func BenchmarkEvaluate(b *testing.B) {
 	admin := Compile(Named{"admin", mustParse(b, Identity, Builtins()[0].Document)})
-	for name, set := range map[string]*Set{"admin": admin, "five": fivePolicies(b, ""), "five-conditions": fivePolicies(b, tagAndAddress)} {
+	for name, set := range map[string]*Set{"admin": admin, "five": fivePolicies(b, ""), "five-conditions": fivePolicies(b, tagAndAddress),
+		"rules-exact": fiftyRules(b, "secret/data/prod/db"), "rules-prefix": fiftyRules(b, "secret/data/prod/*"), "rules-plus": fiftyRules(b, "secret/+/prod/+")} {
 		b.Run(name, func(b *testing.B) {
 			req := annaReads()
 			b.ReportAllocs()
@@ -56,18 +79,28 @@ func BenchmarkRefuse(b *testing.B) {
 }
 
 func BenchmarkParse(b *testing.B) {
-	doc := []byte(Builtins()[3].Document)
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := Parse(doc, Identity); err != nil {
-			b.Fatal(err)
+	for _, p := range Builtins() {
+		if p.Name != "SecurityAudit" && p.Name != "default" {
+			continue
 		}
+		b.Run(p.Name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := Parse([]byte(p.Document), Identity); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }
 
 func TestAllowanceCostsNoAllocation(t *testing.T) {
-	for name, set := range map[string]*Set{"plain": fivePolicies(t, ""), "conditions": fivePolicies(t, tagAndAddress)} {
+	for name, set := range map[string]*Set{"plain": fivePolicies(t, ""), "conditions": fivePolicies(t, tagAndAddress),
+		"rules-prefix": fiftyRules(t, "secret/data/prod/*"), "rules-exact": fiftyRules(t, "secret/data/prod/db"), "rules-plus": fiftyRules(t, "secret/+/prod/db")} {
 		req := annaReads()
+		if strings.HasPrefix(name, "rules") {
+			req.Caller.Call = &caller.Call{Path: "secret/data/prod/db", Capability: "read"}
+		}
 		if n := testing.AllocsPerRun(100, func() { Evaluate(set, nil, req) }); n > 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}

@@ -17,6 +17,8 @@ type PathQuestion struct {
 	Find func(arn string) (whole string, own *Set, tags map[string]string, err error)
 }
 
+type finder = func(arn string) (whole string, own *Set, tags map[string]string, err error)
+
 // Capabilities lists the capabilities of a principal at a path, as the Vault
 // protocol shows them: sorted, "deny" alone when there is none or the path is
 // denied, "root" alone when it may do everything everywhere. Rules of the HCL
@@ -26,40 +28,35 @@ type PathQuestion struct {
 func Capabilities(q PathQuestion) ([]string, error) {
 	q.Request.Caller.Call = nil
 	q.Request.Account = q.Request.Caller.Account
-	caps, err := q.capsOf(q.Identity, false)
-	root := q.Identity.isRoot()
-	for _, b := range q.Boundary {
-		if err != nil {
-			break
-		}
-		var narrow capSet
-		narrow, err = q.capsOf(b, true)
-		if caps&capDeny != 0 || narrow&capDeny != 0 {
-			caps, narrow = capDeny, capDeny
-		}
-		caps &= narrow
-		root = root && b.isRoot()
-	}
-	switch {
-	case err != nil:
-		return nil, err
-	case root:
+	if q.Identity.isRoot() && !slices.ContainsFunc(q.Boundary, func(b *Set) bool { return !b.isRoot() }) {
 		return []string{"root"}, nil
-	case caps == 0:
+	}
+	caps, err := q.capsOf(q.Identity, q.Find)
+	if err != nil {
+		return nil, err
+	}
+	for _, b := range q.Boundary {
+		narrow, err := q.capsOf(b, nil)
+		if err != nil {
+			return nil, err
+		}
+		if narrow&capDeny != 0 {
+			caps = capDeny
+		}
+		if caps != capDeny {
+			caps &= narrow
+		}
+	}
+	if caps == 0 {
 		caps = capDeny
 	}
 	return caps.names(), nil
 }
 
-// capsOf is what one set gives at the path.
-func (q *PathQuestion) capsOf(s *Set, boundary bool) (caps capSet, err error) {
-	var mounts Mounts
-	if s != nil {
-		mounts = s.mounts
-	}
+// capsOf is what one set gives at the path, with what find finds.
+func (q *PathQuestion) capsOf(s *Set, find finder) (caps capSet, err error) {
 	if s != nil && s.rules != nil {
-		path := []byte(strings.TrimLeft(q.Path, "/"))
-		m, denied := s.rules.lookup(path, capList)
+		m, denied := s.rules.lookup([]byte(strings.TrimLeft(q.Path, "/")), capList)
 		if denied {
 			return capDeny, nil
 		}
@@ -70,30 +67,45 @@ func (q *PathQuestion) capsOf(s *Set, boundary bool) (caps capSet, err error) {
 	if s.grantsAll() {
 		caps = everyCap
 	}
+	var mounts Mounts
+	if s != nil {
+		mounts = s.mounts
+	}
 	for _, spot := range SpotsAt(mounts, &q.Request.Caller, q.Path) {
-		req := q.Request
-		req.Op, req.Resource = spot.Op, spot.Resource
-		var own *Set
-		if q.Find != nil {
-			if req.Resource, own, req.Tags, err = q.Find(spot.Resource); err != nil {
-				return 0, err
-			}
-		}
-		if boundary {
-			own = nil
-		}
 		c, _ := capNamed(spot.Capability)
-		at := placeOf(req.Resource)
+		effect, err := q.statements(s, &spot, find)
 		switch {
-		case s.firstDeny(&req, at) != nil || own.firstDeny(&req, at) != nil:
+		case err != nil:
+			return 0, err
+		case effect == EffectDeny:
 			caps &^= c
-		case s.firstAllow(&req, at, byAccount) != nil || own.firstAllow(&req, at, byName) != nil:
+		case effect == EffectAllow:
 			if caps |= c; NeedsSudo(q.Path) {
 				caps |= capSudo
 			}
 		}
 	}
 	return caps, nil
+}
+
+// statements is what IAM says of an operation at the path.
+func (q *PathQuestion) statements(s *Set, spot *Spot, find finder) (effect string, err error) {
+	req := q.Request
+	req.Op, req.Resource = spot.Op, spot.Resource
+	var own *Set
+	if find != nil {
+		if req.Resource, own, req.Tags, err = find(spot.Resource); err != nil {
+			return "", err
+		}
+	}
+	at := placeOf(req.Resource)
+	switch {
+	case s.firstDeny(&req, at) != nil || own.firstDeny(&req, at) != nil:
+		return EffectDeny, nil
+	case s.firstAllow(&req, at, byAccount) != nil || own.firstAllow(&req, at, byName) != nil:
+		return EffectAllow, nil
+	}
+	return EffectNoMatch, nil
 }
 
 // grantsAll reports whether a statement allows everything without a condition.

@@ -104,7 +104,7 @@ func TestDocumentedExamples(t *testing.T) {
 		// Templates.
 		"entity":    {docs: []string{`path "secret/data/{{identity.entity.id}}/*" { capabilities = ["read"] } path "n/{{ identity.entity.name }}" { capabilities = ["read"] } path "m/{{identity.entity.metadata.Team}}x" { capabilities = ["read"] }`}, yes: []string{"read secret/data/" + caller.EntityID(home, "anna") + "/x", "read n/anna", "read m/bluex"}, no: []string{"read n/bob", "read m/x"}},
 		"groups":    {docs: []string{`path "a/{{identity.groups.names.dev.id}}" { capabilities = ["read"] } path "b/{{identity.groups.ids.` + caller.GroupID(home, "ops") + `.name}}" { capabilities = ["read"] } path "c/{{identity.groups.names.dba.id}}" { capabilities = ["read"] }`}, yes: []string{"read a/" + caller.GroupID(home, "dev"), "read b/ops"}, no: []string{"read c/", "read c/" + caller.GroupID(home, "dba")}},
-		"alias":     {docs: []string{`path "a/{{identity.entity.aliases.auth_oidc_1.name}}/*" { capabilities = ["read"] } path "b/{{identity.entity.aliases.auth_oidc_1.metadata.team}}" { capabilities = ["read"] } path "c/{{identity.entity.aliases.other.name}}" { capabilities = ["read"] }`}, yes: []string{"read a/anna@example.com/x", "read b/blue/sub"}, no: []string{"read c/"}},
+		"alias":     {docs: []string{`path "a/{{identity.entity.aliases.auth_oidc_1.name}}/*" { capabilities = ["read"] } path "b/{{identity.entity.aliases.auth_oidc_1.metadata.team}}" { capabilities = ["read"] } path "d/{{identity.entity.aliases.auth_oidc_1.id}}" { capabilities = ["read"] } path "e/{{identity.entity.aliases.auth_oidc_1.custom_metadata.x}}" { capabilities = ["read"] } path "c/{{identity.entity.aliases.other.name}}" { capabilities = ["read"] }`}, yes: []string{"read a/anna@example.com/x", "read b/blue/sub", "read d/a1"}, no: []string{"read c/"}},
 		"unknown":   {docs: []string{`path "a/*" { capabilities = ["read"] }  path "a/{{identity.entity.metadata.none}}/+/c*" { capabilities = ["deny"] }`}, yes: []string{"read a/b", "read a/x/y/d"}, never: []string{"read a/x/y/c", "read a/x/y/z/cd"}},
 		"exact-mix": {docs: []string{`path "a/{{identity.entity.name}}" { capabilities = ["read"] }`, `path "a/anna" { capabilities = ["update"] }`}, yes: []string{"read a/anna", "update a/anna"}},
 		// Capabilities of other servers.
@@ -221,6 +221,14 @@ func TestHCLRefused(t *testing.T) {
 	tests := map[string]struct{ doc, want string }{
 		"unclosed":          {`path "a" {`, "the document is not HCL: line 1, column 12"},
 		"unquotable":        {`path "\q" {}`, "the document is not HCL: line 1, column 8"},
+		"number":            {`name = 99999999999999999999`, "the document is not HCL"},
+		"float":             {`name = 1.5`, "name is a number, not a string"},
+		"bool":              {`name = true`, "name is true or false, not a string"},
+		"no-key":            {`= 1`, "the document is not HCL: line 1, column 1"},
+		"old-type":          {rule(`policy = ["read"]`), `path "a": policy is a list, not a string`},
+		"meta-empty":        {`path "{{identity.entity.metadata.}}" {}`, `path "{{identity.entity.metadata.}}": "{{identity.entity.metadata.}}" is not a template`},
+		"alias-field":       {`path "{{identity.entity.aliases.x.y}}" {}`, `path "{{identity.entity.aliases.x.y}}": "{{identity.entity.aliases.x.y}}" is not a template`},
+		"plus-in-template":  {`path "{{identity.entity.metadata.a/+/b}}" {}`, `path "{{identity.entity.metadata.a/+/b}}": "{{identity.entity.metadata.a/+/b}}" is not a template`},
 		"words":             {`allow everything`, "the document is not HCL: line 1, column 18"},
 		"top-level":         {`paths "a" {}`, `"paths" has no place in a policy: use path`},
 		"name-type":         {`name = 1`, `name is a number, not a string`},

@@ -77,7 +77,7 @@ func (set *ruleSet) add(s *Scope, wild map[string]*merged, o origin) {
 	switch {
 	case strings.Contains(text, anySegment):
 		if index = wild; o.glob {
-			key += "*"
+			key += "\x01" // and no star, which the value of a template may hold
 		}
 	case o.glob:
 		index = set.prefixes

@@ -23,7 +23,11 @@ func SpotsAt(mounts Mounts, who *caller.Caller, path string) (out []Spot) {
 		mounts = firstMounts{}
 	}
 	path = strings.TrimLeft(path, "/")
-	m, _, mounted := mounts.At(path)
+	into := path
+	if rest, ok := strings.CutPrefix(path, sectionsOfV1); ok {
+		_, into, _ = strings.Cut(rest, "/")
+	}
+	m, _, mounted := mounts.At(into)
 	for _, op := range Operations() {
 		row := &pathRows[op]
 		if row.mount != "" && (!mounted || row.mount != m.Kind && row.mount != KindMount || !row.hasPath(m)) {
@@ -66,10 +70,10 @@ func (row *pathRow) hasPath(m Mount) bool {
 // deep reports whether a name in the path may hold a slash.
 func (row *pathRow) deep(op Op) bool {
 	switch operations[op].Kind {
-	case KindSecret, KindMount, KindTransitKey, KindNone:
+	case KindSecret, KindMount:
 		return true
 	}
-	return row.head == headOfCubbyhole
+	return row.head == headOfCubbyhole || op == ListSecrets
 }
 
 // headOfCubbyhole begins the paths that each token has for itself: their names

@@ -100,7 +100,7 @@ func (r *rule) readTemplates(path string) error {
 		}
 		t, ok := parseTemplate(strings.TrimSpace(inner))
 		if !ok {
-			return malformed("%s is not a template", quote("{{"+inner+"}}"))
+			return malformed("%s is not a template", quote("{{"+strings.ReplaceAll(inner, anySegment, "+")+"}}"))
 		}
 		r.parts = append(r.parts, pathPart{tmpl: t})
 		path = after
