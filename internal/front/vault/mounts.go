@@ -175,8 +175,12 @@ func enableMount(ctx context.Context, c *call, path string) (*answer, error) {
 
 // mountConfig reads how a mount is to be tuned, over how it is.
 func mountConfig(c *call, is mount.Config) mount.Config {
-	seconds := func(name string, to *int64) {
-		if c.has(name) && c.text(name) != "system" {
+	seconds := func(name string, to *int64) { // clients send the empty text for what they do not set
+		switch {
+		case !c.has(name) || c.text(name) == "":
+		case c.text(name) == "system":
+			*to = 0
+		default:
 			*to = int64(c.duration(name) / time.Second)
 		}
 	}
