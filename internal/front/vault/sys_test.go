@@ -69,7 +69,7 @@ func TestManners(t *testing.T) {
 	s := newServer(t, coretest.Config{})
 	s.want(t, 204, http.MethodPost, "sys/mounts/one", `{"type":"kv"}`)
 	s.want(t, 204, http.MethodPut, "sys/mounts/two", `{"type":"kv-v2","unknown":1}`)
-	for _, m := range [][2]string{{"LIST", "sys/policies/acl"}, {"GET", "sys/policies/acl?list=true"}, {"GET", "sys/policy"}} {
+	for _, m := range [][2]string{{"LIST", "sys/policies/acl"}, {"GET", "sys/policies/acl?list=true"}, {"GET", "sys/policies/acl?list=True"}, {"GET", "sys/policy"}} {
 		if got := s.want(t, 200, m[0], m[1], ""); len(at(t, got, "data.keys").([]any)) == 0 {
 			t.Errorf("%v: %v", m, got)
 		}
