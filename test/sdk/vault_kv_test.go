@@ -235,7 +235,7 @@ func kv2Missing(w *vaultWorld) {
 	w.ok("removing what is not there", kv.DeleteMetadata(ctx, w.prefix+"none"))
 	_, err = kv.Put(ctx, w.prefix+"app", nil)
 	w.refused("a write of nothing", err, 400, "")
-	_, err = w.KVv2(w.name + "-none").Get(ctx, "app")
+	_, err = w.KVv2(w.name+"-none").Get(ctx, "app")
 	is(w, "a mount of none is refused", err != nil, true)
 	// As programs have it that were written for version 1 of the engine.
 	got, err := w.Logical().ReadWithContext(ctx, "secret/"+w.prefix+"app")

@@ -293,7 +293,7 @@ func uiMount(ctx context.Context, c *call) (*answer, error) {
 		out = fixed(false)[name+"/"]
 		out.Path = name + "/"
 	default:
-		refused = errs.New(errs.Denied, "preflight capability check returned 403, please ensure client's policies grant access to path %q", strings.Trim(c.vars[0], "/")+"/")
+		refused = errs.Coded(errs.Denied, codePreflight, "preflight capability check returned 403, please ensure client's policies grant access to path %q", strings.Trim(c.vars[0], "/")+"/")
 	}
 	if err := c.f.record(ctx, c.who, c.row.name(), refused); err != nil {
 		return nil, err
