@@ -50,6 +50,15 @@ func TestJavaScript(t *testing.T) {
 	runClient(t, nil, "js", "node", "scenario.mjs")
 }
 
+// TestNodeVault runs the scenarios with node-vault.
+func TestNodeVault(t *testing.T) {
+	installed(t, "node", "Node.js")
+	if _, err := os.Stat(filepath.Join("js", "node_modules", "node-vault")); err != nil {
+		t.Fatal("node-vault is missing: install it with \"make deps\"")
+	}
+	runClient(t, nil, "js", "node", "vault.mjs")
+}
+
 // TestBoto3 runs the scenarios with boto3, of which every response is held to
 // botocore's model.
 func TestBoto3(t *testing.T) {
@@ -59,6 +68,18 @@ func TestBoto3(t *testing.T) {
 		t.Fatalf("boto3 is missing: install it with \"make deps\": %s", out)
 	}
 	runClient(t, nil, "py", "python3", "-m", "unittest", "discover", "-p", "*_test.py")
+}
+
+// TestHvac runs the scenarios with hvac, in the first Python that has it: the one
+// of a person, or the system's, for which Debian has a package.
+func TestHvac(t *testing.T) {
+	for _, python := range []string{"python3", "/usr/bin/python3"} {
+		if exec.CommandContext(t.Context(), python, "-c", "import hvac").Run() == nil {
+			runClient(t, nil, "py", python, "-m", "unittest", "vault_scenario")
+			return
+		}
+	}
+	t.Fatal("hvac is missing: install it with \"make deps\"")
 }
 
 // TestCommandLine runs the scenario with the aws command line.

@@ -196,7 +196,7 @@ func (w *world) ok(err error) {
 }
 
 // is compares two things of a scenario, without ever printing a value.
-func is[T comparable](w *world, what string, got, want T) {
+func is[T comparable](w testing.TB, what string, got, want T) {
 	w.Helper()
 	if got == want {
 		return

@@ -1,6 +1,7 @@
 package sdk
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,18 +18,28 @@ import (
 // countersign runs a command of the binary under test, as the administrator.
 func (s *server) countersign(t *testing.T, stdin string, args ...string) []byte {
 	t.Helper()
+	out, said, code := s.exec(t, stdin, args...)
+	if code != 0 {
+		t.Fatalf("countersign %s: exit %d\n%s", strings.Join(args, " "), code, said)
+	}
+	return out
+}
+
+// exec runs a command and returns what it printed, what it said, and its exit code.
+func (s *server) exec(t *testing.T, stdin string, args ...string) (out, said []byte, code int) {
+	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Getenv("COUNTERSIGN_BIN"), args...)
 	cmd.Env = s.childEnv()
 	cmd.Stdin = strings.NewReader(stdin)
 	out, err := cmd.Output()
-	if err != nil {
-		var said []byte
-		if exit, ok := err.(*exec.ExitError); ok {
-			said = exit.Stderr
-		}
-		t.Fatalf("countersign %s: %v\n%s", strings.Join(args, " "), err, said)
+	var exit *exec.ExitError
+	switch {
+	case errors.As(err, &exit):
+		return out, exit.Stderr, exit.ExitCode()
+	case err != nil:
+		t.Fatal(err)
 	}
-	return out
+	return out, nil, 0
 }
 
 // servicePolicy lets a service read what is below a prefix, in one region, and

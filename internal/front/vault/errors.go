@@ -14,11 +14,12 @@ import (
 
 // Codes of refusals of this front.
 const (
-	codeNoToken = "no-token"
-	codeMethod  = "method"
-	codePath    = "path"
-	codeRoute   = "no-route"
-	codeWrapped = "not-wrapped"
+	codeNoToken   = "no-token"
+	codeMethod    = "method"
+	codePath      = "path"
+	codeRoute     = "no-route"
+	codeWrapped   = "not-wrapped"
+	codePreflight = "preflight" // Denied, in a client's words
 )
 
 // status is the one mapping of kinds to HTTP. What clients know by another number
@@ -65,6 +66,8 @@ func texts(e *errs.Error) []string {
 			return []string{"missing client token"}
 		}
 		return []string{"permission denied"}
+	case e.Code == codePreflight:
+		return []string{e.Msg}
 	case e.Kind == errs.Denied:
 		if e.Decision != "" {
 			return []string{"permission denied (decision " + e.Decision + ")"}

@@ -175,8 +175,12 @@ func enableMount(ctx context.Context, c *call, path string) (*answer, error) {
 
 // mountConfig reads how a mount is to be tuned, over how it is.
 func mountConfig(c *call, is mount.Config) mount.Config {
-	seconds := func(name string, to *int64) {
-		if c.has(name) && c.text(name) != "system" {
+	seconds := func(name string, to *int64) { // clients send the empty text for what they do not set
+		switch {
+		case !c.has(name) || c.text(name) == "":
+		case c.text(name) == "system":
+			*to = 0
+		default:
 			*to = int64(c.duration(name) / time.Second)
 		}
 	}
@@ -289,7 +293,7 @@ func uiMount(ctx context.Context, c *call) (*answer, error) {
 		out = fixed(false)[name+"/"]
 		out.Path = name + "/"
 	default:
-		refused = errs.New(errs.Denied, "preflight capability check returned 403, please ensure client's policies grant access to path %q", strings.Trim(c.vars[0], "/")+"/")
+		refused = errs.Coded(errs.Denied, codePreflight, "preflight capability check returned 403, please ensure client's policies grant access to path %q", strings.Trim(c.vars[0], "/")+"/")
 	}
 	if err := c.f.record(ctx, c.who, c.row.name(), refused); err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"net/http"
+	"slices"
 	"unicode/utf8"
 
 	"countersign/internal/core/change"
@@ -38,6 +39,7 @@ func listPolicies(ctx context.Context, c *call) (*answer, error) {
 	for i := range all {
 		names = append(names, all[i].Name)
 	}
+	slices.Sort(names) // those that come with the server are no group of their own
 	return &answer{data: struct {
 		Keys     []string `json:"keys"`
 		Policies []string `json:"policies"`

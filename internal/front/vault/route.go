@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -190,7 +191,7 @@ func normalMethod(r *http.Request) (string, bool) {
 		return http.MethodPost, true
 	case http.MethodGet:
 		if r.URL.RawQuery != "" {
-			if v := r.URL.Query().Get("list"); v == "true" || v == "1" {
+			if list, err := strconv.ParseBool(r.URL.Query().Get("list")); err == nil && list { // hvac says "True"
 				return methodList, true
 			}
 		}

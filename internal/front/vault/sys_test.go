@@ -69,7 +69,7 @@ func TestManners(t *testing.T) {
 	s := newServer(t, coretest.Config{})
 	s.want(t, 204, http.MethodPost, "sys/mounts/one", `{"type":"kv"}`)
 	s.want(t, 204, http.MethodPut, "sys/mounts/two", `{"type":"kv-v2","unknown":1}`)
-	for _, m := range [][2]string{{"LIST", "sys/policies/acl"}, {"GET", "sys/policies/acl?list=true"}, {"GET", "sys/policy"}} {
+	for _, m := range [][2]string{{"LIST", "sys/policies/acl"}, {"GET", "sys/policies/acl?list=true"}, {"GET", "sys/policies/acl?list=True"}, {"GET", "sys/policy"}} {
 		if got := s.want(t, 200, m[0], m[1], ""); len(at(t, got, "data.keys").([]any)) == 0 {
 			t.Errorf("%v: %v", m, got)
 		}
@@ -149,6 +149,16 @@ func TestMounts(t *testing.T) {
 	got = s.want(t, 200, http.MethodGet, "sys/mounts/kv/tune", "")
 	if at(t, got, "data.description") != "new" || at(t, got, "data.default_lease_ttl") != 1800.0 || at(t, got, "data.max_lease_ttl") != 3600.0 || at(t, got, "data.options.version") != "2" {
 		t.Errorf("tuned: %v", got)
+	}
+	// Clients send the empty text for what they leave as it is.
+	s.want(t, 204, http.MethodPost, "sys/mounts/kv/tune", `{"default_lease_ttl":"","max_lease_ttl":"2h"}`)
+	got = s.want(t, 200, http.MethodGet, "sys/mounts/kv/tune", "")
+	if at(t, got, "data.default_lease_ttl") != 1800.0 || at(t, got, "data.max_lease_ttl") != 7200.0 {
+		t.Errorf("one of two TTLs: %v", got)
+	}
+	s.want(t, 204, http.MethodPost, "sys/mounts/kv/tune", `{"default_lease_ttl":"system"}`)
+	if got = s.want(t, 200, http.MethodGet, "sys/mounts/kv/tune", ""); at(t, got, "data.default_lease_ttl") == 1800.0 {
+		t.Errorf("back to the system's: %v", got)
 	}
 	got = s.want(t, 200, http.MethodGet, "sys/internal/ui/mounts/kv/some/secret", "")
 	if at(t, got, "data.path") != "kv/" || at(t, got, "data.options.version") != "2" {

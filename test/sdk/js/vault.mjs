@@ -1,0 +1,201 @@
+// Scenarios with node-vault as a program uses it: address and token come from the
+// environment. Programs that people have stand as they have them, but for the
+// names of their secrets.
+
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import vault from 'node-vault'
+
+const canary = process.env.COUNTERSIGN_TEST_CANARY
+const plant = (text) => `${canary}/${text}`
+
+const root = vault()
+
+// Compares values without printing them.
+function same(got, want) {
+  assert.ok(got === want, 'the value is not the one that was expected')
+}
+
+// The client knows an answer that is neither 200 nor 204 by its first error, and
+// one without errors by its status.
+async function refused(call, status, text) {
+  await assert.rejects(call, (error) => {
+    assert.equal(error.response?.statusCode, status, error.message)
+    assert.ok(error.message.includes(text), error.message)
+    assert.ok(!JSON.stringify(error.response.body).includes(canary) && !error.stack.includes(canary), 'the error tells the value')
+    return true
+  })
+}
+
+// Programs that people have.
+
+test('a program that stores and retrieves', async () => {
+  const client = vault({ endpoint: process.env.VAULT_ADDR, token: process.env.VAULT_TOKEN })
+  async function storeSecret(path, data) {
+    await client.write(`secret/data/${path}`, { data })
+  }
+  async function getSecret(path) {
+    const result = await client.read(`secret/data/${path}`)
+    return result.data.data
+  }
+  await storeSecret('js-vault/database/postgres', { host: 'db.example.com', port: 5432, username: 'app', password: plant('pw'), database: 'app' })
+  await storeSecret('js-vault/api-keys/external', { stripe_secret_key: plant('stripe') })
+  const credentials = await getSecret('js-vault/database/postgres')
+  assert.deepEqual([credentials.host, credentials.port, credentials.username, credentials.database], ['db.example.com', 5432, 'app', 'app'])
+  same(credentials.password, plant('pw'))
+  same((await getSecret('js-vault/api-keys/external')).stripe_secret_key, plant('stripe'))
+})
+
+test('a program that names the version of the API', async () => {
+  const client = vault({ apiVersion: 'v1', endpoint: process.env.VAULT_ADDR, token: process.env.VAULT_TOKEN })
+  const seen = []
+  async function getSecret(path) {
+    try {
+      const result = await client.read(`secret/data/${path}`)
+      return result.data.data
+    } catch (error) {
+      seen.push(error.message)
+      throw error
+    }
+  }
+  await client.write('secret/data/js-vault/myapp/config', { data: { db_password: plant('supersecret'), api_key: plant('sk') } })
+  const secrets = await getSecret('js-vault/myapp/config')
+  same(secrets.db_password, plant('supersecret'))
+  await refused(getSecret('js-vault/myapp/none'), 404, 'Status 404')
+  assert.deepEqual(seen, ['Status 404'])
+})
+
+test('a program of the time of version 1', async () => {
+  const client = vault({ apiVersion: 'v1' })
+  await client.write('secret/data/js-vault/my-app/database', { data: { password: plant('v1') } })
+  const read = async () => {
+    const secrets = await client.read('secret/js-vault/my-app/database')
+    return secrets.data.password
+  }
+  await assert.rejects(read, (error) => {
+    assert.equal(error.response.statusCode, 404)
+    assert.match(error.response.body.warnings[0], /^Invalid path for a versioned K\/V secrets engine/)
+    return true
+  })
+  // A mount can serve such a program too.
+  const tune = (v1_reads) => client.write('sys/mounts/secret/tune', { options: { version: '2', v1_reads } })
+  await tune('true')
+  try {
+    same(await read(), plant('v1'))
+    await client.write('secret/js-vault/my-app/database', { password: plant('again') })
+    const now = await client.read('secret/data/js-vault/my-app/database')
+    same(now.data.data.password, plant('again'))
+    assert.equal(now.data.metadata.version, 2)
+  } finally {
+    await tune('false')
+  }
+  await refused(read(), 404, 'Status 404')
+})
+
+test('a program that wants credentials of a database', async () => {
+  await refused(root.mount({ mount_point: 'js-database', type: 'database' }), 400, 'there is no secrets engine "database" here')
+  await refused(root.write('database/config/postgresql', { plugin_name: 'postgresql-database-plugin', allowed_roles: 'readonly' }), 404, 'no handler for route')
+  await refused(root.generateDatabaseCredentials({ databasePath: 'database', name: 'readonly' }), 404, 'no handler for route')
+})
+
+// What the client has functions for.
+
+test('versions', async () => {
+  const id = 'js-vault/versions'
+  for (const n of ['1', '2', '3']) {
+    const put = await root.write(`secret/data/${id}`, { data: { v: plant(n) } })
+    assert.equal(put.data.version, Number(n))
+    assert.equal(put.data.destroyed, false)
+  }
+  const read = async (version) => (await root.read(`secret/data/${id}${version ? `?version=${version}` : ''}`)).data
+  same((await read()).data.v, plant('3'))
+  same((await read(1)).data.v, plant('1'))
+  assert.equal(await root.delete(`secret/data/${id}`), '')
+  await assert.rejects(read(), ({ response }) => {
+    assert.equal(response.statusCode, 404)
+    assert.equal(response.body.data.data, null)
+    assert.ok(Math.abs(Date.parse(response.body.data.metadata.deletion_time) - Date.now()) < 300_000)
+    return true
+  })
+  await root.write(`secret/undelete/${id}`, { versions: [3] })
+  same((await read()).data.v, plant('3'))
+  await root.write(`secret/delete/${id}`, { versions: [1, 2] })
+  await refused(read(1), 404, 'Status 404')
+  await root.destroySecretVersions({ path: id, versions: [1] })
+  await root.write(`secret/undelete/${id}`, { versions: [1, 2] })
+  await refused(read(1), 404, 'Status 404')
+  same((await read(2)).data.v, plant('2'))
+  const { data } = await root.read(`secret/metadata/${id}`)
+  assert.deepEqual([data.current_version, Object.keys(data.versions), data.versions[1].destroyed], [3, ['1', '2', '3'], true])
+  await root.write(`secret/metadata/${id}`, { custom_metadata: { owner: 'team' }, max_versions: 5, cas_required: true })
+  await refused(root.write(`secret/data/${id}`, { data: { v: plant('4') } }), 400, 'check-and-set parameter required for this call')
+  await refused(root.write(`secret/data/${id}`, { data: { v: plant('4') }, options: { cas: 1 } }), 400, 'check-and-set parameter did not match the current version')
+  const put = await root.write(`secret/data/${id}`, { data: { v: plant('4'), more: 'x' }, options: { cas: 3 } })
+  assert.deepEqual(put.data.custom_metadata, { owner: 'team' })
+  const patched = await root.update(`secret/data/${id}`, { data: { more: null, v: plant('5') }, options: { cas: 4 } })
+  assert.equal(patched.data.version, 5)
+  assert.deepEqual(Object.keys((await read()).data), ['v'])
+  await root.delete(`secret/metadata/${id}`)
+  await refused(read(), 404, 'Status 404')
+  await refused(root.read(`secret/metadata/${id}`), 404, 'Status 404')
+})
+
+test('lists', async () => {
+  for (const name of ['b', 'a', 'dir/c']) await root.write(`secret/data/js-vault/list/${name}`, { data: { v: plant(name) } })
+  assert.deepEqual((await root.list('secret/metadata/js-vault/list')).data.keys, ['a', 'b', 'dir/'])
+  const plain = vault({ noCustomHTTPVerbs: true })
+  assert.deepEqual((await plain.list('secret/metadata/js-vault/list/dir')).data.keys, ['c'])
+  await refused(root.list('secret/metadata/js-vault/list/none'), 404, 'Status 404')
+})
+
+test('mounts, and the key-value engine of version 1', async () => {
+  await root.mount({ mount_point: 'js-kv', type: 'kv', description: 'of a scenario', options: { version: '1' } })
+  const all = await root.mounts()
+  assert.equal(all['js-kv/'].type, 'kv')
+  assert.equal(all.data['secret/'].options.version, '2')
+  await root.write('js-kv/app', { password: plant('one') })
+  same((await root.read('js-kv/app')).data.password, plant('one'))
+  assert.deepEqual((await root.list('js-kv')).data.keys, ['app'])
+  await root.remount({ from: 'js-kv', to: 'js-moved' })
+  same((await root.read('js-moved/app')).data.password, plant('one'))
+  await root.delete('js-moved/app')
+  await refused(root.read('js-moved/app'), 404, 'Status 404')
+  await root.unmount({ mount_point: 'js-moved' })
+  await root.enableAuth({ mount_point: 'js-approle', type: 'approle' })
+  assert.equal((await root.auths())['js-approle/'].type, 'approle')
+  await root.disableAuth({ mount_point: 'js-approle' })
+  assert.equal((await root.auths())['js-approle/'], undefined)
+})
+
+test('status', async () => {
+  const nobody = vault({ token: ' ' })
+  nobody.token = ''
+  const health = await nobody.health()
+  assert.deepEqual([health.initialized, health.sealed, health.standby], [true, false, false])
+  assert.deepEqual((({ sealed, t, n, progress }) => [sealed, t, n, progress])(await nobody.status()), [false, 1, 1, 0])
+  assert.equal((await nobody.initialized()).initialized, true)
+  assert.equal((await nobody.leader()).ha_enabled, false)
+  await refused(nobody.read('secret/data/js-vault/any'), 403, 'missing client token')
+  nobody.token = 'hvs.nobody'
+  await refused(nobody.read('secret/data/js-vault/any'), 403, 'permission denied')
+})
+
+test('policies in the JSON of IAM', async () => {
+  const text = JSON.stringify({ Version: '2012-10-17', Statement: [{ Effect: 'Allow', Action: 'secretsmanager:GetSecretValue', Resource: '*' }] })
+  await root.addPolicy({ name: 'js-iam', rules: text })
+  assert.equal((await root.getPolicy({ name: 'js-iam' })).rules, text)
+  assert.ok((await root.policies()).policies.includes('js-iam'))
+  await root.removePolicy({ name: 'js-iam' })
+  await refused(root.getPolicy({ name: 'js-iam' }), 404, 'Status 404')
+})
+
+test('another account', async () => {
+  await refused(vault({ namespace: '111111111111' }).read('secret/data/js-vault/any'), 403, 'permission denied')
+  await refused(vault({ namespace: '000000000000' }).read('secret/data/js-vault/none'), 404, 'Status 404')
+})
+
+test('bytes and text of other fronts', async () => {
+  const data = Buffer.concat([Buffer.from(canary), Buffer.from([0, 255])]).toString('base64')
+  await root.write('secret/data/js-vault/binary', { data: { SecretBinary: data } })
+  same((await root.read('secret/data/js-vault/binary')).data.data.SecretBinary, data)
+})
