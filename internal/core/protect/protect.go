@@ -106,7 +106,7 @@ type Subject struct {
 }
 
 // nouns are those that a pattern can name.
-var nouns = []string{"secret", "user", "group", "policy", "project", "mount", "password-policy", "transit-key"}
+var nouns = []string{"secret", "user", "group", "policy", "project", "mount", "audit-device", "password-policy", "transit-key"}
 
 // split takes the noun off a pattern.
 func split(pattern string) (noun, glob string) {
