@@ -104,6 +104,8 @@ type Config struct {
 	// Linux and the BSDs.
 	Syslog []string
 	Logger *slog.Logger // default slog.Default()
+
+	wrap func(file) file // for tests
 }
 
 // Service is the operations on devices, and the job that writes to them. It is

@@ -16,13 +16,23 @@ import (
 // line.
 const maxTail = 1 << 20
 
+// file is what a fileSink needs of one.
+type file interface {
+	io.ReaderAt
+	io.Writer
+	Truncate(size int64) error
+	Sync() error
+	Close() error
+}
+
 // fileSink appends to a file.
 type fileSink struct {
 	dir  string // of all accounts' files
 	path string // below it
 	set  settings
 	root *os.Root
-	f    *os.File
+	wrap func(file) file // for tests; nil: the file as it is
+	f    file
 	info fs.FileInfo // of f
 	last error       // of the sync before it was closed
 }
@@ -44,17 +54,21 @@ func (k *fileSink) open(context.Context) (ending, error) {
 	}
 	// Not to wait for the other end of what became a pipe just now.
 	const flags = os.O_RDWR | os.O_APPEND | os.O_CREATE | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
-	if k.f, err = k.root.OpenFile(k.path, flags, mode); err != nil {
+	f, err := k.root.OpenFile(k.path, flags, mode)
+	if err != nil {
 		return ending{}, err
 	}
-	if k.info, err = k.f.Stat(); err != nil {
+	if k.f = f; k.wrap != nil {
+		k.f = k.wrap(f)
+	}
+	if k.info, err = f.Stat(); err != nil {
 		return ending{}, err
 	}
 	if !k.info.Mode().IsRegular() {
 		return ending{}, errOf("that is not a plain file")
 	}
 	if k.set.setMode && k.info.Mode().Perm() != mode {
-		if err := k.f.Chmod(mode); err != nil {
+		if err := f.Chmod(mode); err != nil {
 			return ending{}, err
 		}
 	}

@@ -109,12 +109,13 @@ func (x *renderer) lines(b []byte, rec *audit.Record, table *mount.Table, onlyRe
 	if rec.Outcome == audit.Denied {
 		out.Error = failure // the request went no further
 	}
-	outcome := out.Ours.Outcome
+	result := out.Ours
 	if !onlyResponse {
-		out.Ours.Outcome = ""
+		// What came of it is not yet known.
+		out.Ours.Outcome, out.Ours.Version, out.Ours.Keys, out.Ours.KeysOmitted, out.Ours.Change = "", 0, nil, 0, ""
 		b = x.append(b, &out)
 	}
-	out.Type, out.Time, out.Error, out.Ours.Outcome = "response", stamp(rec.Time.Add(rec.Duration)), failure, outcome
+	out.Type, out.Time, out.Error, out.Ours = "response", stamp(rec.Time.Add(rec.Duration)), failure, result
 	out.Response = &responsePart{MountPoint: at.point, MountType: at.kind}
 	return x.append(b, &out)
 }

@@ -44,8 +44,17 @@ type errOf string
 
 func (e errOf) Error() string { return string(e) }
 
+// unread is why the log could not be read.
+type unread struct{ err error }
+
+func (e unread) Error() string { return "reading the audit log: " + e.err.Error() }
+func (e unread) Unwrap() error { return e.err }
+
 // why says an error in words that may be shown.
 func why(err error) string {
+	if e, ok := errors.AsType[unread](err); ok {
+		return "the audit log, or the folder of its exports, cannot be read: " + why(e.err)
+	}
 	var own errOf
 	var errno syscall.Errno
 	var timeout net.Error
@@ -59,7 +68,7 @@ func why(err error) string {
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed):
 		return "the connection was closed"
 	}
-	return "it cannot be written"
+	return "it does not work"
 }
 
 // sinkOf makes the sink of a device.
@@ -82,7 +91,7 @@ func (s *Service) sinkOf(account string, d *stored) (sink, settings, error) {
 	if account != s.Home {
 		path = account + "/" + path
 	}
-	return &fileSink{dir: s.Dir, path: path, set: set}, set, nil
+	return &fileSink{dir: s.Dir, path: path, set: set, wrap: s.wrap}, set, nil
 }
 
 // discardSink takes everything to nowhere.

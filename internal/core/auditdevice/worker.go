@@ -3,7 +3,6 @@ package auditdevice
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync"
 	"time"
 
@@ -217,7 +216,7 @@ func (w *worker) step(ctx context.Context) (more bool, err error) {
 		err, more = nil, true
 	}
 	if err != nil {
-		return false, fmt.Errorf("reading the audit log: %w", err)
+		return false, unread{err}
 	}
 	more = more || len(list) == batch
 	var mine []audit.Record
