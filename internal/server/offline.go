@@ -14,6 +14,7 @@ import (
 
 	"countersign/internal/config"
 	"countersign/internal/core/audit"
+	"countersign/internal/core/auditdevice"
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/mount"
@@ -87,7 +88,7 @@ func Fsck(ctx context.Context, cfg config.Config) (FsckReport, error) {
 		out.Problems = append(out.Problems, "the keyring does not open, so no record was read: "+err.Error())
 		return out, nil
 	}
-	rep, err := fsck.Run(ctx, path, fsck.Config{Cipher: ring, Rules: rules(), Refers: []fsck.Refer{secret.Refer(ring), change.Refer, project.Refer, transit.Refer, notify.Refer}})
+	rep, err := fsck.Run(ctx, path, fsck.Config{Cipher: ring, Rules: rules(), Refers: []fsck.Refer{secret.Refer(ring), change.Refer, project.Refer, transit.Refer, notify.Refer, auditdevice.Refer}})
 	if err != nil {
 		return FsckReport{}, err
 	}
@@ -104,7 +105,7 @@ func report(rep fsck.Report) FsckReport {
 
 // rules describe every kind of record that a store may hold.
 func rules() []fsck.Rule {
-	all := [][]fsck.Rule{secret.Rules(), authn.Rules(), change.Rules(), signin.Rules(), project.Rules(), mount.Rules(), password.Rules(), transit.Rules(), notice.Rules(), notify.Rules(), {
+	all := [][]fsck.Rule{secret.Rules(), authn.Rules(), change.Rules(), signin.Rules(), project.Rules(), mount.Rules(), auditdevice.Rules(), password.Rules(), transit.Rules(), notice.Rules(), notify.Rules(), {
 		{Kind: "audit-head", Shape: "ss", Decode: record.Check[audit.Head]},
 		{Kind: "keyring"}, // the keyring checks its own records when it opens
 	}}

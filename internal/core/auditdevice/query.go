@@ -35,7 +35,7 @@ type Device struct {
 	Why         string            `json:"why,omitempty"`           // it is failing
 	Written     time.Time         `json:"last_written,omitzero"`   // when it last wrote
 	Record      string            `json:"last_record,omitempty"`   // id of the last record that it wrote
-	Behind      float64           `json:"behind_seconds"`          // age of the oldest record that is not written
+	Behind      int64             `json:"behind_ms"`               // age of the oldest record that is not written
 	Lost        uint64            `json:"lost_records,omitempty"`  // that were gone before they were written
 	Seq         uint64            `json:"last_sequence,omitempty"` // place in the log; of the home account only
 	Lag         uint64            `json:"lag_records,omitempty"`   // behind the log's last; of the home account only
@@ -76,7 +76,7 @@ func (s *Service) show(account string, d *named) Device {
 	st := w.report.get()
 	out.State, out.Since, out.Why = st.state, st.since, st.why
 	out.Written, out.Record, out.Lost = st.written, st.lastID, st.lost
-	out.Behind = st.behind(time.Now()).Seconds()
+	out.Behind = st.behind(time.Now()).Milliseconds()
 	if account == s.Home {
 		out.Seq = st.place
 		out.Lag = max(s.Log.Stats().Seq, st.place) - st.place
