@@ -107,7 +107,7 @@ func TestAuditDevices(t *testing.T) {
 	}
 	s, _, stop = start(t, cfg)
 	call(200, "GET", "secret/data/myapp/database", "")
-	wait(append(want, "read secret/data/myapp/database")...)
+	wait(append(want, "create sys/namespaces/"+testAccount, "read secret/data/myapp/database")...) // start tried to initialize it
 	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
