@@ -47,6 +47,7 @@ func startFake(t testing.TB) string {
 		fmt.Fprint(w, `{"id":"K1","owner":"deploy","created":"2026-11-23T08:00:00Z","secret":"s'ecret","token":"cst_K1_secret"}`)
 	})
 	fakeNotices(mux)
+	fakeDevices(mux)
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Authorization") != "Bearer cst_T_SECRET" {
 			refuse(w, 401, `"kind":"unauthenticated","message":"the request has no credentials"`)

@@ -26,6 +26,10 @@ import (
 	accountlist "countersign/internal/cli/account/list"
 	accountprovider "countersign/internal/cli/account/provider"
 	accountsignin "countersign/internal/cli/account/signin"
+	devicedisable "countersign/internal/cli/audit/device/disable"
+	deviceenable "countersign/internal/cli/audit/device/enable"
+	devicehash "countersign/internal/cli/audit/device/hash"
+	devicelist "countersign/internal/cli/audit/device/list"
 	auditquery "countersign/internal/cli/audit/query"
 	audittail "countersign/internal/cli/audit/tail"
 	auditverify "countersign/internal/cli/audit/verify"
@@ -313,7 +317,9 @@ func addCommands(root *cobra.Command, e *env.Env) {
 	root.AddCommand(wizard.NewCmd(e, nil), configure.NewCmd(e, nil))
 	add(forAuditors,
 		env.Group("audit", "The audit log: every request, and what became of it", "  countersign audit query --since 1h --outcome denied",
-			audittail.NewCmd(e, nil), auditquery.NewCmd(e, nil), auditverify.NewCmd(e, nil)))
+			audittail.NewCmd(e, nil), auditquery.NewCmd(e, nil), auditverify.NewCmd(e, nil),
+			env.Group("device", "Audit devices: the log a second time, for other programs", "  countersign audit device enable file file_path=audit.log",
+				devicelist.NewCmd(e, nil), deviceenable.NewCmd(e, nil), devicedisable.NewCmd(e, nil), devicehash.NewCmd(e, nil))))
 	add(forOperators,
 		serve.NewCmd(e, nil, initialize.NewCmd(e, nil), recovery.NewCmd(e, nil), status.NewCmd(e, nil)),
 		dev.NewCmd(e, nil),

@@ -96,6 +96,15 @@ type Audit struct {
 	// deleted here. Default: everything stays.
 	RetainFor Duration `yaml:"retain_for"`
 	ExportDir string   `yaml:"export_dir"`
+	// DevicesDir is the folder in which audit devices may write files and reach
+	// unix sockets. Default DATA/audit-devices.
+	DevicesDir string `yaml:"devices_dir"`
+	// DeviceAllow are addresses or CIDR blocks that audit devices may reach, over
+	// connections that are not encrypted. Default none.
+	DeviceAllow []Prefix `yaml:"device_allow"`
+	// DeviceSockets are unix sockets outside of DevicesDir that those of the home
+	// account may reach. Default none.
+	DeviceSockets []string `yaml:"device_sockets"`
 	// AcceptLoss opens a log that ends before what the store or the log itself
 	// knows, as after restoring the store from a backup. Set it once, then
 	// remove it.
@@ -203,13 +212,14 @@ func (c *Config) setDefaults(dir string) {
 			*v = filepath.Join(dir, *v)
 		}
 	}
-	for _, p := range []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Seal.Keyfile, &c.Seal.Passphrase.File, &c.Audit.Dir, &c.Audit.ExportDir, &c.SMTP.PasswordFile} {
+	for _, p := range []*string{&c.Data, &c.TLS.Cert, &c.TLS.Key, &c.Seal.Keyfile, &c.Seal.Passphrase.File, &c.Audit.Dir, &c.Audit.ExportDir, &c.Audit.DevicesDir, &c.SMTP.PasswordFile} {
 		abs(p)
 	}
 	if c.Seal == (Seal{}) && c.Data != "" {
 		c.Seal.Keyfile = filepath.Join(c.Data, "root.key")
 	}
 	set(&c.Audit.Dir, filepath.Join(c.Data, "audit"))
+	set(&c.Audit.DevicesDir, filepath.Join(c.Data, "audit-devices"))
 	set(&c.Log.Level, "info")
 	set(&c.Log.Format, "json")
 	if c.Regions == nil {
@@ -279,6 +289,9 @@ func (c *Config) check() error {
 		if name.Region(r) != nil || slices.Contains(c.Regions[:i], r) {
 			return refuse("regions", "%q is not a region label, or given twice", r)
 		}
+	}
+	if err := c.checkDevices(); err != nil {
+		return err
 	}
 	if len(c.Fronts) == 0 {
 		return refuse("fronts", "name at least one of aws, native, vault")

@@ -20,6 +20,7 @@ func TestDefaults(t *testing.T) {
 		{"data", c.Data, "/etc/countersign/d"},
 		{"seal.keyfile", c.Seal.Keyfile, "/etc/countersign/d/root.key"},
 		{"audit.dir", c.Audit.Dir, "/etc/countersign/d/audit"},
+		{"audit.devices_dir", c.Audit.DevicesDir, "/etc/countersign/d/audit-devices"},
 		{"regions", strings.Join(c.Regions, " "), "us-east-1"},
 		{"fronts", strings.Join(c.Fronts, " "), "aws native vault"},
 		{"log", c.Log.Level + " " + c.Log.Format, "info json"},
@@ -64,6 +65,14 @@ func TestRefusals(t *testing.T) {
 		{"bad-format", least + "log: {format: xml}", "log.format:"},
 		{"half-retention", least + "audit: {retain_for: 24h}", "audit:"},
 		{"negative-retention", least + "audit: {retain_for: -24h, export_dir: /x}", "audit.retain_for:"},
+		{"devices-over-store", least + "audit: {devices_dir: .}", "audit.devices_dir:"},
+		{"devices-over-all", least + "audit: {devices_dir: /}", "audit.devices_dir:"},
+		{"devices-in-log", least + "audit: {dir: /l, devices_dir: /l/x}", "audit.devices_dir:"},
+		{"devices-over-log", least + "audit: {dir: /v/l/a, devices_dir: /v/l}", "audit.devices_dir:"},
+		{"devices-over-exports", least + "audit: {retain_for: 24h, export_dir: /x/y, devices_dir: /x}", "audit.devices_dir:"},
+		{"devices-over-key", least + "seal: {keyfile: /k/root.key}\naudit: {devices_dir: /k}", "audit.devices_dir:"},
+		{"device-allow", least + "audit: {device_allow: [10.0.0.0/40]}", "10.0.0.0/40"},
+		{"device-sockets", least + "audit: {device_sockets: [run/s]}", "audit.device_sockets:"},
 		{"bad-allow", least + "notify: {allow: [10.0.0.0/40]}", "10.0.0.0/40"},
 		{"unknown-notify", least + "notify: {url: x}", "url"},
 		{"public-url-scheme", least + "public_url: ftp://example.com", "public_url:"},
@@ -98,7 +107,7 @@ regions: [eu-west-1, us-east-1]
 fronts: [native]
 trusted_proxies: [10.1.2.3, 192.168.0.1/16]
 seal: {passphrase: {env: COUNTERSIGN_PASSPHRASE}}
-audit: {segment_size: 8MiB, segment_age: 1h, warn_free: 1GiB, min_free: "1024"}
+audit: {segment_size: 8MiB, segment_age: 1h, warn_free: 1GiB, min_free: "1024", devices_dir: logs/vault/, device_allow: [10.1.2.3], device_sockets: [/run/vector.sock]}
 history: {keep: 100, min_age: 1h}
 public_url: https://secrets.example.com/cs
 notify: {allow: [10.1.0.0/16, "::1"]}
@@ -107,7 +116,7 @@ smtp: {address: "mail.example.com:587", from: a@example.com, username: u, passwo
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.TLS.Cert != "/c/c.pem" || c.TLS.Key != "/k.pem" || c.Seal.Keyfile != "" || c.Audit.WarnFree != 1<<30 || c.Audit.MinFree != 1024 {
+	if c.TLS.Cert != "/c/c.pem" || c.TLS.Key != "/k.pem" || c.Seal.Keyfile != "" || c.Audit.DevicesDir != "/c/logs/vault" || c.Audit.WarnFree != 1<<30 || c.Audit.MinFree != 1024 {
 		t.Errorf("got %+v", c)
 	}
 	if c.SMTP.TLS != SMTPStartTLS || c.SMTP.PasswordFile != "/c/smtp.password" || len(c.Notify.Allow) != 2 {

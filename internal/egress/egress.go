@@ -76,6 +76,7 @@ type Guard struct {
 var (
 	ErrAddress  = errors.New("the address is not a public one, and the server does not allow it")
 	ErrPlain    = errors.New("plain HTTP is only for addresses that the server allows")
+	ErrBare     = errors.New("what is sent there is not encrypted, so the server's configuration must allow the address")
 	ErrName     = errors.New("the name cannot be resolved")
 	ErrRedirect = errors.New("the answer is a redirect, which is not followed")
 )
@@ -134,26 +135,30 @@ func (g *Guard) Allowed(a netip.Addr) bool {
 // to the first that may be reached.
 func (g *Guard) dialer(plain bool) func(ctx context.Context, network, address string) (net.Conn, error) {
 	return func(ctx context.Context, _, address string) (net.Conn, error) {
-		host, port, err := net.SplitHostPort(address)
-		if err != nil {
-			return nil, ErrName
-		}
-		list, err := g.resolve(ctx, host)
-		if err != nil {
-			return nil, err
-		}
-		last := error(ErrName)
-		for _, a := range list {
-			if last = g.judge(a, plain); last != nil {
-				continue
-			}
-			var conn net.Conn
-			if conn, last = g.dial(ctx, "tcp", net.JoinHostPort(a.Unmap().String(), port)); last == nil {
-				return conn, nil
-			}
-		}
-		return nil, last
+		return g.connect(ctx, "tcp", address, plain)
 	}
+}
+
+func (g *Guard) connect(ctx context.Context, network, address string, plain bool) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, ErrName
+	}
+	list, err := g.resolve(ctx, host)
+	if err != nil {
+		return nil, err
+	}
+	last := error(ErrName)
+	for _, a := range list {
+		if last = g.judge(a, plain); last != nil {
+			continue
+		}
+		var conn net.Conn
+		if conn, last = g.dial(ctx, network, net.JoinHostPort(a.Unmap().String(), port)); last == nil {
+			return conn, nil
+		}
+	}
+	return nil, last
 }
 
 func (g *Guard) judge(a netip.Addr, plain bool) error {

@@ -18,7 +18,7 @@ func Reason(err error) string {
 	if err == nil {
 		return ""
 	}
-	for _, own := range []error{ErrAddress, ErrPlain, ErrName, ErrRedirect} {
+	for _, own := range []error{ErrAddress, ErrPlain, ErrBare, ErrName, ErrRedirect} {
 		if errors.Is(err, own) {
 			return own.Error()
 		}

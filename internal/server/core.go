@@ -20,6 +20,7 @@ import (
 
 	"countersign/internal/config"
 	"countersign/internal/core/audit"
+	"countersign/internal/core/auditdevice"
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
@@ -62,6 +63,8 @@ type core struct {
 	projects  *project.Service
 	mounts    *mount.Service
 	passwords *password.Service
+	devices   *auditdevice.Service
+	stdout    *os.File // for audit devices; nil: there is none
 	transit   *transit.Service
 	tokens    *token.Service
 	notify    *notify.Service // of a server, not of what works on a stopped one
@@ -132,10 +135,12 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.mounts = mount.New(c.gate, c.changes, map[string]mount.Holds{mount.KV: holdsSecrets, mount.Transit: holdsKeys})
 	c.passwords = password.New(c.gate, c.changes)
 	c.tokens = token.New(token.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring})
+	c.devices = c.auditDevices()
 	decoders := c.authn.Decoders()
 	decoders["secret"] = c.secrets.DecodeEdit
 	decoders[project.Noun] = c.projects.DecodeEdit
 	decoders[mount.Noun] = c.mounts.DecodeEdit
+	decoders[auditdevice.Noun] = c.devices.DecodeEdit
 	decoders[password.Noun] = c.passwords.DecodeEdit
 	decoders[transit.Noun] = c.transit.DecodeEdit
 	maps.Copy(decoders, c.tokens.Decoders())
@@ -267,6 +272,9 @@ func (c *core) close() error {
 	}
 	if c.engine != nil {
 		errAll = errors.Join(errAll, c.engine.Close())
+	}
+	if c.stdout != nil {
+		errAll = errors.Join(errAll, c.stdout.Close())
 	}
 	return errAll
 }

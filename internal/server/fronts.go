@@ -24,6 +24,7 @@ func (s *Server) fronts(o Options) (err error) {
 		return err
 	}
 	c.spawn(c.notify.Run)
+	c.spawn(c.devices.Run)
 	proxies := httpx.Proxies(config.Prefixes(cfg.TrustedProxies))
 	if slices.Contains(cfg.Fronts, config.FrontAWS) {
 		s.aws, err = secretsmanager.New(secretsmanager.Config{Secrets: c.secrets, Authn: c.authn, Gate: c.gate,
@@ -33,11 +34,11 @@ func (s *Server) fronts(o Options) (err error) {
 		}
 	}
 	if slices.Contains(cfg.Fronts, config.FrontNative) {
-		s.native, err = native.New(native.Config{Secrets: c.secrets, Projects: c.projects, Notify: c.notify, Changes: c.changes, Authn: c.authn, Inspect: s.inspect(), Operate: s.operate(o),
+		s.native, err = native.New(native.Config{Secrets: c.secrets, Devices: c.devices, Projects: c.projects, Notify: c.notify, Changes: c.changes, Authn: c.authn, Inspect: s.inspect(), Operate: s.operate(o),
 			Rate: native.Rate(cfg.Reviews), Gate: c.gate, SignIn: c.signin, Proxies: proxies, Observe: s.metrics, Region: cfg.Regions[0], Regions: cfg.Regions, Logger: s.logger, Draining: s.draining})
 	}
 	if err == nil && slices.Contains(cfg.Fronts, config.FrontVault) {
-		s.vault, err = vault.New(vault.Config{Secrets: c.secrets, Mounts: c.mounts, Passwords: c.passwords, Authn: c.authn, SignIn: c.signin, Changes: c.changes, Gate: c.gate,
+		s.vault, err = vault.New(vault.Config{Secrets: c.secrets, Mounts: c.mounts, Passwords: c.passwords, Devices: c.devices, Authn: c.authn, SignIn: c.signin, Changes: c.changes, Gate: c.gate,
 			Home: cfg.Account, Region: cfg.Regions[0], Proxies: proxies, Observe: s.metrics, Logger: s.logger,
 			Version: o.Version, Cluster: c.log.ID(), Draining: s.draining})
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 
 	"countersign/internal/config"
 	"countersign/internal/core/audit"
+	"countersign/internal/core/auditdevice"
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/mount"
@@ -88,7 +90,7 @@ func Fsck(ctx context.Context, cfg config.Config) (FsckReport, error) {
 		out.Problems = append(out.Problems, "the keyring does not open, so no record was read: "+err.Error())
 		return out, nil
 	}
-	rep, err := fsck.Run(ctx, path, fsck.Config{Cipher: ring, Rules: rules(), Refers: []fsck.Refer{secret.Refer(ring), change.Refer, project.Refer, transit.Refer, notify.Refer, token.Refer}})
+	rep, err := fsck.Run(ctx, path, fsck.Config{Cipher: ring, Rules: rules(), Refers: refers(ring)})
 	if err != nil {
 		return FsckReport{}, err
 	}
@@ -105,15 +107,38 @@ func report(rep fsck.Report) FsckReport {
 
 // rules describe every kind of record that a store may hold.
 func rules() []fsck.Rule {
-	all := [][]fsck.Rule{secret.Rules(), authn.Rules(), change.Rules(), signin.Rules(), project.Rules(), mount.Rules(), password.Rules(), transit.Rules(), token.Rules(), notice.Rules(), notify.Rules(), {
-		{Kind: "audit-head", Shape: "ss", Decode: record.Check[audit.Head]},
-		{Kind: "keyring"}, // the keyring checks its own records when it opens
-	}}
-	var out []fsck.Rule
-	for _, r := range all {
-		out = append(out, r...)
+	all := [][]fsck.Rule{
+		auditdevice.Rules(),
+		authn.Rules(),
+		change.Rules(),
+		mount.Rules(),
+		notice.Rules(),
+		notify.Rules(),
+		password.Rules(),
+		project.Rules(),
+		secret.Rules(),
+		signin.Rules(),
+		token.Rules(),
+		transit.Rules(),
+		{
+			{Kind: "audit-head", Shape: "ss", Decode: record.Check[audit.Head]},
+			{Kind: "keyring"}, // the keyring checks its own records when it opens
+		},
 	}
-	return out
+	return slices.Concat(all...)
+}
+
+// refers are the checks of what records say of each other.
+func refers(ring *keyring.Ring) []fsck.Refer {
+	return []fsck.Refer{
+		auditdevice.Refer,
+		change.Refer,
+		notify.Refer,
+		project.Refer,
+		secret.Refer(ring),
+		token.Refer,
+		transit.Refer,
+	}
 }
 
 // openRing unseals the keyring of a store that stays as it is.

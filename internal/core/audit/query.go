@@ -337,13 +337,7 @@ func (l *Log) Follow(ctx context.Context, f Filter, after uint64) iter.Seq2[Reco
 		f.Order, f.After = OldestFirst, after
 		q := newQuery(ctx, f, yield)
 		for {
-			l.mu.Lock()
-			seen, closed := l.seen.seq, l.closed
-			if l.wake == nil {
-				l.wake = make(chan struct{})
-			}
-			wake := l.wake
-			l.mu.Unlock()
+			seen, closed, wake := l.look()
 			q.f.Before = seen + 1
 			segments, err := listSegments(l.cfg.Dir)
 			if err == nil {

@@ -15,6 +15,7 @@ import (
 
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
+	"countersign/internal/core/auditdevice"
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
@@ -66,6 +67,7 @@ type Core struct {
 	Projects  *project.Service
 	Mounts    *mount.Service
 	Passwords *password.Service
+	Devices   *auditdevice.Service // nothing is written before its Run
 	Transit   *transit.Service
 	Tokens    *token.Service
 	Admin     caller.Caller // the administrator of Home, in Region
@@ -125,11 +127,14 @@ func New(t testing.TB, c Config) *Core {
 	})
 	core.Passwords = password.New(core.Gate, core.Changes)
 	core.Tokens = token.New(token.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring})
+	core.Devices = auditdevice.New(auditdevice.Config{Gate: core.Gate, Changes: core.Changes, Log: core.Log, Mounts: core.Mounts, Home: Home,
+		Dir: filepath.Join(core.Dir, "audit-devices"), Syslog: []string{filepath.Join(core.Dir, "syslog")}, Logger: c.Logger})
 	decoders := core.Authn.Decoders()
 	decoders["secret"] = core.Secrets.DecodeEdit
 	decoders[project.Noun] = core.Projects.DecodeEdit
 	decoders[mount.Noun] = core.Mounts.DecodeEdit
 	decoders[password.Noun] = core.Passwords.DecodeEdit
+	decoders[auditdevice.Noun] = core.Devices.DecodeEdit
 	decoders[transit.Noun] = core.Transit.DecodeEdit
 	maps.Copy(decoders, core.Tokens.Decoders())
 	core.Changes.Connect(core.Authn, core.Secrets, decoders)

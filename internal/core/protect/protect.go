@@ -106,7 +106,13 @@ type Subject struct {
 }
 
 // nouns are those that a pattern can name.
-var nouns = []string{"secret", "user", "group", "policy", "project", "mount", "password-policy", "transit-key", "token-role"}
+var nouns = []string{"secret", "user", "group", "policy", "project",
+	"audit-device",
+	"mount",
+	"password-policy",
+	"token-role",
+	"transit-key",
+}
 
 // split takes the noun off a pattern.
 func split(pattern string) (noun, glob string) {

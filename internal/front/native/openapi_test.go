@@ -357,6 +357,7 @@ func TestAnswersFitTheDocument(t *testing.T) {
 	})
 	s.signInCalls(t, d, covered)
 	s.notifyCalls(t, d, covered)
+	s.deviceCalls(t, d, covered)
 	for _, r := range rows() {
 		if r.media == "application/json" && !covered[r.method+" "+r.path] {
 			t.Errorf("%s %s has no golden call", r.method, r.path)

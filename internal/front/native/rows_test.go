@@ -109,6 +109,10 @@ var samples = map[string][2]string{ // what follows the row's path, or the path,
 	"DELETE /users/{name}/identity":        {"/users/USER/identity"},
 	"PUT /sign-in/settings":                {"", `{"mfa_required":true}`},
 
+	"GET /audit/devices":                    {},
+	"PUT /audit/devices/{name}":             {"/audit/devices/gramophone", `{"type":"file","options":{"file_path":"a"}}`},
+	"DELETE /audit/devices/{name}":          {"/audit/devices/gramophone"},
+	"POST /audit/devices/{name}/hash":       {"/audit/devices/gramophone/hash", `{"input":"x"}`},
 	"GET /notify/targets":                   {},
 	"PUT /notify/targets/{name}":            {"/notify/targets/TARGET", `{"kinds":["change.*"]}`},
 	"DELETE /notify/targets/{name}":         {"/notify/targets/TARGET"},
@@ -333,7 +337,7 @@ func TestIsolation(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{"/secrets", "/users", "/groups", "/policies", "/keys", "/changes", "/changes?prefix=guarded", "/projects", "/protection", "/notify/targets", "/notify/dead-letters"} {
+	for _, path := range []string{"/secrets", "/users", "/groups", "/policies", "/keys", "/changes", "/changes?prefix=guarded", "/projects", "/protection", "/notify/targets", "/notify/dead-letters", "/audit/devices"} {
 		w := s.do(t, token(key), "GET", path, "")
 		if b := w.Body.String(); w.Code != 200 || strings.Contains(b, coretest.Home) || strings.Contains(b, "team/db") || strings.Contains(b, "annabel") || strings.Contains(b, "guard") || strings.Contains(b, "bakery") || strings.Contains(b, "klaxon") {
 			t.Errorf("%s: a stranger was told of the home account: %d %s", path, w.Code, b)

@@ -38,6 +38,7 @@ import (
 
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
+	"countersign/internal/core/auditdevice"
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
@@ -61,6 +62,7 @@ type Config struct {
 	Secrets   *secret.Service
 	Mounts    *mount.Service
 	Passwords *password.Service
+	Devices   *auditdevice.Service
 	Authn     *authn.Service
 	SignIn    *signin.Service
 	Changes   *change.Service
@@ -88,7 +90,7 @@ type front struct {
 // New returns the handler of everything under Base. It expects the path as the
 // client sent it.
 func New(c Config) (http.Handler, error) {
-	if c.Secrets == nil || c.Mounts == nil || c.Passwords == nil || c.Authn == nil || c.SignIn == nil || c.Changes == nil || c.Gate == nil || c.Home == "" || c.Region == "" {
+	if c.Secrets == nil || c.Mounts == nil || c.Passwords == nil || c.Devices == nil || c.Authn == nil || c.SignIn == nil || c.Changes == nil || c.Gate == nil || c.Home == "" || c.Region == "" {
 		return nil, errs.New(errs.Internal, "the vault front lacks a service")
 	}
 	if c.Logger == nil {
@@ -106,7 +108,7 @@ func New(c Config) (http.Handler, error) {
 // tables are the rows of every engine.
 func (f *front) tables() map[string]engine {
 	return map[string]engine{
-		mount.System: newEngine(sysRows(), mountRows(), policyRows(), passwordRows()),
+		mount.System: newEngine(sysRows(), mountRows(), policyRows(), passwordRows(), auditRows()),
 		engineKV1:    newEngine(kv1Rows()),
 		engineKV2:    newEngine(kv2Rows()),
 	}
