@@ -120,8 +120,6 @@ func (p *policyJSON) stored(t Type) stored {
 
 // ParseBackup reads the text of a backup, of Vault, of OpenBao or from here.
 func ParseBackup(text string) (*Bundle, error) {
-		return errs.Coded(errs.Invalid, CodeFormat, "the backup cannot be read: %s", why)
-	}
 	if len(text) > maxBackupText {
 		return nil, &errs.Error{Kind: errs.Limit, Field: "backup", Msg: "a backup has at most 1048576 characters"}
 	}
