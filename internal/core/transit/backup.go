@@ -106,21 +106,30 @@ func typeOf(p *policyJSON, latest *entryJSON) (Type, bool) {
 	return "", false
 }
 
+func badBackup(why string) error {
+	return errs.Coded(errs.Invalid, CodeFormat, "the backup cannot be read: %s", why)
+}
+
+// stored is the head of the key.
+func (p *policyJSON) stored(t Type) stored {
+	return stored{Type: t, Derived: p.Derived, Convergent: p.Convergent, Exportable: p.Exportable,
+		PlaintextBackup: p.PlaintextBackup, DeletionAllowed: p.DeletionAllowed, Latest: p.Latest, MinDecryption: max(1, p.MinDecryption),
+		MinEncryption: p.MinEncryption, MinAvailable: p.MinAvailable, RotateEvery: int64(p.AutoRotatePeriod / time.Second),
+		Imported: p.Imported, AllowRotation: p.AllowRotation}
+}
+
 // ParseBackup reads the text of a backup, of Vault, of OpenBao or from here.
 func ParseBackup(text string) (*Bundle, error) {
-	bad := func(why string) error {
-		return errs.Coded(errs.Invalid, CodeFormat, "the backup cannot be read: %s", why)
-	}
 	if len(text) > maxBackupText {
 		return nil, &errs.Error{Kind: errs.Limit, Field: "backup", Msg: "a backup has at most 1048576 characters"}
 	}
 	raw, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
-		return nil, bad("it is not base64")
+		return nil, badBackup("it is not base64")
 	}
 	var in backupJSON
 	if err := json.Unmarshal(raw, &in); err != nil || in.Policy == nil {
-		return nil, bad("it is no JSON of a key")
+		return nil, badBackup("it is no JSON of a key")
 	}
 	p := in.Policy
 	latest, ok := p.Keys[strconv.FormatUint(p.Latest, 10)]
@@ -128,32 +137,29 @@ func ParseBackup(text string) (*Bundle, error) {
 	first := max(1, p.MinAvailable)
 	switch {
 	case !known:
-		return nil, bad("its type is not one that there is here")
+		return nil, badBackup("its type is not one that there is here")
 	case p.Derived && p.KDF != kdfHKDF:
-		return nil, bad("its keys are derived in counter mode, as Vault did before 0.6.2")
+		return nil, badBackup("its keys are derived in counter mode, as Vault did before 0.6.2")
 	case p.SoftDeleted:
-		return nil, bad("the key is deleted")
+		return nil, badBackup("the key is deleted")
 	case !ok || p.Latest < first || p.Latest-first >= MaxBackup:
 		return nil, tooMany()
 	}
-	b := &Bundle{name: p.Name, key: stored{Type: typ, Derived: p.Derived, Convergent: p.Convergent, Exportable: p.Exportable,
-		PlaintextBackup: p.PlaintextBackup, DeletionAllowed: p.DeletionAllowed, Latest: p.Latest, MinDecryption: max(1, p.MinDecryption),
-		MinEncryption: p.MinEncryption, MinAvailable: p.MinAvailable, RotateEvery: int64(p.AutoRotatePeriod / time.Second),
-		Imported: p.Imported, AllowRotation: p.AllowRotation}}
+	b := &Bundle{name: p.Name, key: p.stored(typ)}
 	if typ == HMAC {
 		b.key.Size = len(latest.Key)
 	}
 	for n := first; n <= p.Latest; n++ {
 		e, ok := in.entry(n, first)
 		if !ok {
-			return nil, bad(fmt.Sprintf("version %d is missing", n))
+			return nil, badBackup(fmt.Sprintf("version %d is missing", n))
 		}
 		if p.Convergent && e.ConvergentVersion != convergentVersion && p.ConvergentVersion != convergentVersion {
-			return nil, bad("its convergent encryption is of a version before 3")
+			return nil, badBackup("its convergent encryption is of a version before 3")
 		}
 		v, err := e.version(typ)
 		if err != nil {
-			return nil, bad(fmt.Sprintf("version %d: %s", n, errs.As(err).Msg))
+			return nil, badBackup(fmt.Sprintf("version %d: %s", n, errs.As(err).Msg))
 		}
 		b.versions = append(b.versions, v)
 	}

@@ -126,10 +126,9 @@ func (e *pairEdit) Apply(tx *change.Tx) (err error) {
 
 // ImportRequest brings a key from elsewhere.
 type ImportRequest struct {
-	Key    string
-	Prefix string // of the mount, whose wrapping key it is under
-	// Wrapped is the key: 512 bytes that are an AES-256 key under the wrapping key
-	// (RSA-OAEP), and then the key itself under that one (RFC 5649). A private key is
+	Key string
+	// Wrapped is the key: 512 bytes that are an AES-256 key under the mount's wrapping
+	// key (RSA-OAEP), and then the key itself under that one (RFC 5649). A private key is
 	// PKCS #8, another is as it is. Without it PublicKey is imported alone.
 	Wrapped   []byte
 	OAEPHash  string // SHA1, SHA224, SHA256 (default), SHA384, SHA512
@@ -215,7 +214,8 @@ func (s *Service) material(ctx context.Context, req *ImportRequest, e *edit) err
 	var is *stored
 	var latest *version
 	err := s.gate.DB.View(ctx, func(r kv.Reader) (err error) {
-		if w, err = record.Find[wrapping](r, wrappingKey(e.account, req.Prefix)); err != nil {
+		prefix := strings.TrimSuffix(e.name, base(e.name))
+		if w, err = record.Find[wrapping](r, wrappingKey(e.account, prefix)); err != nil {
 			return err
 		}
 		if is, err = find(r, e.account, e.name); err != nil || is == nil {
@@ -230,39 +230,49 @@ func (s *Service) material(ctx context.Context, req *ImportRequest, e *edit) err
 	typ := req.Type
 	if req.More {
 		if is == nil {
-			return errs.Coded(errs.NotFound, CodeKey, "no key found with this name; to import a new key, use the import/ endpoint")
+			return noImported()
 		}
 		typ = is.Type
 	}
-	v := version{}
-	if req.PublicKey != "" {
-		err = v.readPublic(typ, req.PublicKey)
-	} else {
-		err = v.unwrap(w, typ, req)
-	}
+	v, err := req.version(w, typ)
 	if err != nil {
 		return err
 	}
-	if typ != HMAC {
+	e.New = []version{v}
+	if req.More {
+		if req.Version == 0 && len(v.Private) > 0 && len(latest.Private) == 0 && bytes.Equal(latest.Public, v.Public) {
+			e.Version = is.Latest // its private half follows
+		}
+		return nil
+	}
+	e.Key = &stored{ID: newID(), Type: typ, Derived: req.Derived, Exportable: req.Exportable, PlaintextBackup: req.PlaintextBackup,
+		Latest: 1, MinDecryption: 1, RotateEvery: int64(req.RotateEvery / time.Second), Imported: true, AllowRotation: req.AllowRotation}
+	if typ == HMAC {
+		e.Key.Size = len(v.Private)
+	}
+	if err := checkShape(typ, e.Key.Size, req.Derived, false); err != nil {
+		return err
+	}
+	_, err = prepare(e.Key, &v)
+	return err
+}
+
+func noImported() error {
+	return errs.Coded(errs.NotFound, CodeKey, "no key found with this name; to import a new key, use the import/ endpoint")
+}
+
+// version is the material that is imported.
+func (req *ImportRequest) version(w *wrapping, t Type) (v version, err error) {
+	if req.PublicKey != "" {
+		err = v.readPublic(t, req.PublicKey)
+	} else {
+		err = v.unwrap(w, t, req)
+	}
+	if err == nil && t != HMAC {
 		v.MAC = make([]byte, macKeySize)
 		_, _ = rand.Read(v.MAC)
 	}
-	e.New = []version{v}
-	if req.More && req.Version == 0 && len(v.Private) > 0 && len(latest.Private) == 0 && bytes.Equal(latest.Public, v.Public) {
-		e.Version = is.Latest // its private half follows
-	}
-	if !req.More {
-		e.Key = &stored{ID: newID(), Type: typ, Derived: req.Derived, Exportable: req.Exportable, PlaintextBackup: req.PlaintextBackup,
-			Latest: 1, MinDecryption: 1, RotateEvery: int64(req.RotateEvery / time.Second), Imported: true, AllowRotation: req.AllowRotation}
-		if typ == HMAC {
-			e.Key.Size = len(v.Private)
-		}
-		if err := checkShape(typ, e.Key.Size, req.Derived, false); err != nil {
-			return err
-		}
-		_, err = prepare(e.Key, &v)
-	}
-	return err
+	return v, err
 }
 
 func (v *version) readPublic(t Type, text string) error {
@@ -339,7 +349,7 @@ func (e *edit) imported() (*stored, error) {
 		return e.Key, nil
 	}
 	if e.is == nil {
-		return nil, errs.Coded(errs.NotFound, CodeKey, "no key found with this name; to import a new key, use the import/ endpoint")
+		return nil, noImported()
 	}
 	k := *e.is
 	switch {

@@ -108,6 +108,9 @@ func (s *Service) Restore(ctx context.Context, who caller.Caller, req RestoreReq
 	}
 	k := req.Bundle.key
 	k.ID, k.Edition, k.Revision, k.RotateAt = newID(), 0, 0, 0
+	if k.Imported && !k.AllowRotation {
+		k.RotateEvery = 0 // it would never succeed
+	}
 	e := &edit{op: policy.RestoreTransitKey, account: who.Account, name: req.Key,
 		fields: fields{Key: &k, New: req.Bundle.versions, Force: req.Force}}
 	return s.submit(ctx, who, req.Reason, req.Options, e)

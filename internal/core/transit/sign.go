@@ -57,7 +57,10 @@ func (c *Scheme) check() (crypto.Hash, error) {
 
 // fits refuses salts that a modulus has no room for.
 func (c *Scheme) fits(p *rsa.PublicKey, h crypto.Hash) error {
-	if longest := (p.N.BitLen()-1+7)/8 - 2 - h.Size(); c.RSA != PKCS1 && c.Salt > longest {
+	if c.RSA == PKCS1 {
+		return nil
+	}
+	if longest := (p.N.BitLen()-1+7)/8 - 2 - h.Size(); c.Salt > longest { // RFC 8017, section 9.1.1
 		return errs.InvalidField("salt_length", "requested salt length %d is invalid", c.Salt)
 	}
 	return nil
