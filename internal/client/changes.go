@@ -42,6 +42,7 @@ type Change struct {
 	Base       uint64    `json:"base_version,omitempty"`
 	Version    uint64    `json:"version,omitempty"`
 	Keys       []string  `json:"keys,omitempty"`
+	Versions   []uint64  `json:"versions,omitempty"` // deleted, undeleted or destroyed
 	Status     string    `json:"status"`
 	Time       time.Time `json:"time"`
 	Rule       string    `json:"rule,omitempty"`

@@ -295,6 +295,31 @@ func (c *Client) ListVersions(ctx context.Context, name string, all bool, limit 
 		query: q("name", name, "all", truth(all), "limit", number(limit), "page", page)}, &out)
 }
 
+// DeleteVersions makes versions read as if they were not there, until they are
+// undeleted; with destroy it destroys their values for good. An outcome without a
+// change says that nothing had to be done.
+func (c *Client) DeleteVersions(ctx context.Context, name string, versions []uint64, destroy bool, reason string) (Wrote, error) {
+	verb := "delete"
+	if destroy {
+		verb = "destroy"
+	}
+	return c.versions(ctx, verb, name, versions, reason)
+}
+
+// UndeleteVersions brings deleted versions back.
+func (c *Client) UndeleteVersions(ctx context.Context, name string, versions []uint64) (Wrote, error) {
+	return c.versions(ctx, "undelete", name, versions, "")
+}
+
+func (c *Client) versions(ctx context.Context, verb, name string, versions []uint64, reason string) (Wrote, error) {
+	var out Wrote
+	body := struct {
+		Versions []uint64 `json:"versions"`
+		Reason   string   `json:"reason,omitempty"`
+	}{versions, reason}
+	return out, c.call(ctx, request{method: "POST", path: "/secret/versions/" + verb, query: q("name", name), body: body}, &out)
+}
+
 // LabelRequest moves a label: from one version to another, onto one (no From),
 // or off one (no To). Versions are named by id.
 type LabelRequest struct {

@@ -177,6 +177,8 @@ type Record struct {
 	Conflicts []string `cbor:"22,keyasint,omitempty" json:"conflicts,omitempty"`  // keys at odds, when conflicted
 	// BreakGlass is the id of the emergency in which it was applied unreviewed.
 	BreakGlass string `cbor:"23,keyasint,omitempty" json:"break_glass,omitempty"`
+	// Versions are those that it deleted, undeleted or destroyed.
+	Versions []uint64 `cbor:"24,keyasint,omitempty" json:"versions,omitempty"`
 }
 
 // Target is what the change alters, in an account.
@@ -208,6 +210,15 @@ func (tx *Tx) NothingToDo() { tx.noop = true }
 func (tx *Tx) Wrote(base, version uint64, keys []string) {
 	tx.Change.Base, tx.Change.Version, tx.Change.Keys = base, version, keys
 	tx.audit.Version, tx.audit.Keys = version, keys
+}
+
+// Marked notes the versions that the edit deleted, undeleted or destroyed; it comes
+// after Wrote. The audit record has one that is alone.
+func (tx *Tx) Marked(versions []uint64) {
+	tx.Change.Versions = versions
+	if len(versions) == 1 {
+		tx.audit.Version = versions[0]
+	}
 }
 
 // Produced notes the value that the edit makes current, over which votes are.

@@ -86,7 +86,7 @@ func (w *submission) propose(s *Service, tx *Tx, a *gate.Access, rules []protect
 		}
 		return Result{Status: Applied}, nil
 	}
-	rec.Base, rec.Keys = trial.Change.Base, trial.Change.Keys
+	rec.Base, rec.Keys, rec.Versions = trial.Change.Base, trial.Change.Keys, trial.Change.Versions
 	if err := w.Edit.Allow(gate.NewAccess(tx, nil, system(w.who), &audit.Record{})); err != nil { // Apply may have altered what was loaded
 		return Result{}, err
 	}

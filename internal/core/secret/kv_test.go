@@ -642,6 +642,7 @@ func TestVersionsRequests(t *testing.T) {
 			f.expect(do(secret.KVVersions{ID: id("s"), Numbers: []uint64{0}}), "invalid@versions")
 			f.expect(do(secret.KVVersions{ID: id("s"), Numbers: many}), "limit")
 			f.expect(do(secret.KVVersions{ID: id("absent"), Numbers: []uint64{1}}), "ok")
+			f.expect(do(secret.KVVersions{ID: id("absent"), Numbers: []uint64{1}, Exists: true}), "not-found/secret")
 		})
 	}
 	replica := f.asIn(coretest.Second)

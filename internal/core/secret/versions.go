@@ -22,7 +22,10 @@ type KVVersions struct {
 	ID       name.SecretID
 	Numbers  []uint64
 	Defaults KVSettings // of the mount
-	Reason   string
+	// Exists makes a secret that does not exist NotFound. The Vault protocol has
+	// that nothing is to be done then.
+	Exists bool
+	Reason string
 	change.Options
 }
 
@@ -31,6 +34,7 @@ type versionsEdit struct {
 	numbers []uint64 // sorted; nil: the current version
 	current uint64   // which that is, as the author saw it
 	marked  bool     // the secret is marked for deletion
+	exists  bool     // it has to
 }
 
 // DeleteVersions makes versions read as if they were not there, until they are
@@ -60,7 +64,7 @@ func (s *Service) DestroyVersions(ctx context.Context, who caller.Caller, req KV
 }
 
 func (s *Service) versions(ctx context.Context, who caller.Caller, op policy.Op, req KVVersions) (change.Result, error) {
-	e := &versionsEdit{edit: edit{s: s, op: op, who: who, id: req.ID, mount: req.Defaults}}
+	e := &versionsEdit{edit: edit{s: s, op: op, who: who, id: req.ID, mount: req.Defaults}, exists: req.Exists}
 	var err error
 	switch {
 	case op == policy.DeleteCurrent:
@@ -96,7 +100,7 @@ func (e *versionsEdit) Allow(a *gate.Access) error {
 }
 
 func (e *versionsEdit) Apply(tx *change.Tx) error {
-	if e.f.head == nil {
+	if e.f.head == nil && !e.exists {
 		tx.NothingToDo()
 		return nil
 	}
@@ -112,25 +116,26 @@ func (e *versionsEdit) Apply(tx *change.Tx) error {
 		}
 		numbers = []uint64{current}
 	}
-	changed := false
+	var altered []uint64
 	for _, n := range numbers {
 		did, err := e.alter(tx, n)
 		if err != nil {
 			return err
 		}
-		changed = changed || did
+		if did {
+			altered = append(altered, n)
+		}
 	}
 	if e.op == policy.UndeleteVersion && e.marked {
 		if err := e.unmark(tx); err != nil {
 			return err
 		}
-		changed = true
-	}
-	if !changed {
+	} else if altered == nil {
 		tx.NothingToDo()
 		return nil
 	}
 	tx.Wrote(current, 0, nil)
+	tx.Marked(altered)
 	return e.save(tx)
 }
 

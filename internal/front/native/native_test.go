@@ -293,3 +293,37 @@ func TestErrorsOfAllKinds(t *testing.T) {
 		t.Errorf("%d kinds are mapped, there are %d", len(want), len(errs.Kinds()))
 	}
 }
+
+// Versions that are gone say so, and their history which they were.
+func TestVersionsThatAreGone(t *testing.T) {
+	s := newServer(t, coretest.Config{})
+	s.want(t, "POST", "/secret", `{"name":"team/db","value":"one"}`)
+	s.want(t, "PUT", "/secret/value?name=team/db", `{"value":"two"}`)
+	s.want(t, "POST", "/secret/versions/delete?name=team/db", `{"versions":[2]}`)
+	if e := failed(t, s.do(t, s.admin, "GET", "/secret/value?name=team/db", "")); e.Kind != "not-found" || e.Message != "version 2 is deleted" {
+		t.Errorf("a deleted version: %+v", e)
+	}
+	out := s.want(t, "GET", "/secret/versions?name=team/db", "")
+	if v := out["items"].([]any)[0].(map[string]any); v["state"] != "deleted" || v["deleted"] == nil {
+		t.Errorf("a deleted version is listed as %v", v)
+	}
+	s.want(t, "POST", "/secret/versions/undelete?name=team/db", `{"versions":[2,7]}`)
+	s.want(t, "GET", "/secret/value?name=team/db", "")
+	out = s.want(t, "POST", "/secret/versions/destroy?name=team/db", `{"versions":[1],"reason":"leaked"}`)
+	if e := failed(t, s.do(t, s.admin, "GET", "/secret/value?name=team/db&version=1", "")); e.Message != "version 1 is destroyed" {
+		t.Errorf("a destroyed version: %+v", e)
+	}
+	last := s.want(t, "GET", "/secret/changes?name=team/db", "")["items"].([]any)[0].(map[string]any)
+	if diff := cmp.Diff([]any{1.0}, last["versions"]); diff != "" || last["id"] != out["change"] || last["operation"] != "DestroyVersion" {
+		t.Errorf("the change is %v", last)
+	}
+	if out := s.want(t, "POST", "/secret/versions/destroy?name=team/db", `{"versions":[1]}`); out["change"] != nil {
+		t.Errorf("destroyed once more: %v", out)
+	}
+	if e := failed(t, s.do(t, s.admin, "POST", "/secret/versions/delete?name=team/none", `{"versions":[2]}`)); e.Kind != "not-found" {
+		t.Errorf("of no secret: %+v", e)
+	}
+	if e := failed(t, s.do(t, s.admin, "POST", "/secret/versions/delete?name=team/db", `{"versions":[]}`)); e.Kind != "invalid" || e.Field != "versions" {
+		t.Errorf("without versions: %+v", e)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"countersign/internal/caller"
 	"countersign/internal/core/change"
 	"countersign/internal/core/inspect"
 	"countersign/internal/core/policy"
@@ -164,6 +165,7 @@ type changeView struct {
 	Base      uint64    `json:"base_version,omitempty"`
 	Version   uint64    `json:"version,omitempty"`
 	Keys      []string  `json:"keys,omitempty"`
+	Versions  []uint64  `json:"versions,omitempty"`
 	Status    string    `json:"status"`
 	Time      time.Time `json:"time"`
 	RequestID string    `json:"request_id,omitempty"`
@@ -182,7 +184,7 @@ type changeView struct {
 
 func viewChange(r change.Record) changeView {
 	return changeView{ID: r.ID, Region: r.Region, Name: r.Name, Operation: r.Operation, Author: r.Author, Front: r.Front,
-		Reason: r.Reason, Base: r.Base, Version: r.Version, Keys: r.Keys, Status: string(r.Status),
+		Reason: r.Reason, Base: r.Base, Version: r.Version, Keys: r.Keys, Versions: r.Versions, Status: string(r.Status),
 		Time: time.UnixMicro(r.Time).UTC(), RequestID: r.RequestID, Noun: r.Noun, Kind: r.Kind, Rule: r.Rule,
 		NotBefore: moment(r.NotBefore), Expires: moment(r.Expires), Ended: moment(r.Ended), EndedBy: r.EndedBy,
 		Conflicts: r.Conflicts, BreakGlass: r.BreakGlass}
@@ -384,6 +386,9 @@ func versionRows() []route {
 					return listOf(out.Versions, out.Token), err
 				}
 			}),
+		versionsRow("delete", policy.DeleteVersion, (*secret.Service).DeleteVersions),
+		versionsRow("undelete", policy.UndeleteVersion, (*secret.Service).UndeleteVersions),
+		versionsRow("destroy", policy.DestroyVersion, (*secret.Service).DestroyVersions),
 		row(route{method: "POST", path: "/secret/label", op: policy.MoveLabel, deadline: deadline, params: []param{named}},
 			func(a *api, c *call, in *labelBody) func(context.Context) (written, error) {
 				req := secret.LabelRequest{ID: c.secret(), Label: in.Label, From: in.From, To: in.To, Infer: in.From == "", Reason: in.Reason}
@@ -393,6 +398,24 @@ func versionRows() []route {
 			}),
 		row(route{method: "POST", path: "/random-password", op: policy.RandomPassword, deadline: deadline, mayLack: true}, randomPassword),
 	}
+}
+
+type versionsBody struct {
+	Versions []uint64 `json:"versions"`
+	Reason   string   `json:"reason"`
+	options
+}
+
+// versionsRow is what is done to versions by their numbers.
+func versionsRow(verb string, op policy.Op, do func(*secret.Service, context.Context, caller.Caller, secret.KVVersions) (change.Result, error)) route {
+	return row(route{method: "POST", path: "/secret/versions/" + verb, op: op, deadline: deadline, once: true, params: []param{named}},
+		func(a *api, c *call, in *versionsBody) func(context.Context) (change.Result, error) {
+			if len(in.Versions) == 0 {
+				c.fail("versions", "give the numbers of versions")
+			}
+			req := secret.KVVersions{ID: c.secret(), Numbers: in.Versions, Exists: true, Reason: in.Reason, Options: in.options.of(c)}
+			return func(ctx context.Context) (change.Result, error) { return do(a.Secrets, ctx, c.who, req) }
+		})
 }
 
 type passwordBody struct {

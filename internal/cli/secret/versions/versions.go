@@ -31,7 +31,12 @@ func NewCmd(e *env.Env, run func(context.Context, *Options) error) *cobra.Comman
 		Short: "List the versions of a secret, newest first",
 		Long: `List the versions of a secret, newest first, without their values.
 
-Columns when piped: number, labels, state, created, bytes, author, id.`,
+A version that is deleted keeps its labels and can be brought back with
+"countersign restore NAME --version N". Of one that is destroyed the value is
+gone for good. A version that is enabled and has a time under DELETED is deleted
+by itself then.
+
+Columns when piped: number, labels, state, created, bytes, author, id, deleted.`,
 		Example: `  countersign versions myapp/database
   countersign versions myapp/database --labeled --json`,
 		Args:              env.Args("NAME"),
@@ -62,7 +67,7 @@ func Run(ctx context.Context, o *Options) error {
 	if more {
 		defer o.Env.Streams.Notef("there are more; raise --limit")
 	}
-	return table.List(o.Env.Streams, o.JSON, items, []string{"VERSION", "LABELS", "STATE", "CREATED", "BYTES", "AUTHOR", "ID"}, func(v client.Version) []any {
-		return []any{v.Number, v.Labels, v.State, v.Created, v.Size, v.Author, v.ID}
+	return table.List(o.Env.Streams, o.JSON, items, []string{"VERSION", "LABELS", "STATE", "CREATED", "BYTES", "AUTHOR", "ID", "DELETED"}, func(v client.Version) []any {
+		return []any{v.Number, v.Labels, v.State, v.Created, v.Size, v.Author, v.ID, v.Deleted}
 	})
 }
