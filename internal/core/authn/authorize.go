@@ -28,13 +28,17 @@ type Authorizer struct {
 	used usedKeys
 }
 
-// setKey is what a caller's policies follow from. token is its Token.Key.
-type setKey struct{ account, name, key, token string }
+// setKey is what a caller's policies follow from.
+type setKey struct {
+	account, name, key string
+	tokened            bool
+	token              string // Token.Key
+}
 
 func keyOf(who *caller.Caller) setKey {
 	k := setKey{account: who.Account, name: who.Name, key: who.KeyID}
 	if who.Token != nil {
-		k.token = "token " + who.Token.Key
+		k.tokened, k.token = true, who.Token.Key
 	}
 	return k
 }
