@@ -99,6 +99,22 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestDevicesOfRelativeFile loads a file by a relative path: the folder of audit
+// devices, by which absolute paths are judged, is absolute all the same.
+func TestDevicesOfRelativeFile(t *testing.T) {
+	c, err := Parse([]byte("data: d\naccount: \"111111111111\"\n"), ".")
+	if err != nil || !filepath.IsAbs(c.Audit.DevicesDir) {
+		t.Errorf("%q, %v", c.Audit.DevicesDir, err)
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Parse([]byte("data: d\naccount: \"111111111111\"\naudit: {devices_dir: "+here+"}\n"), "."); err == nil {
+		t.Error("the folder may hold the store")
+	}
+}
+
 func TestAccepted(t *testing.T) {
 	c, err := Parse([]byte(least+`
 listen: 0.0.0.0:443

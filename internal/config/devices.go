@@ -12,7 +12,10 @@ func (c *Config) checkDevices() error {
 	refuse := func(field, format string, args ...any) error {
 		return fmt.Errorf("%s: "+format, append([]any{field}, args...)...)
 	}
-	dir := filepath.Clean(c.Audit.DevicesDir)
+	dir, err := filepath.Abs(c.Audit.DevicesDir) // by which paths of devices are judged
+	if err != nil {
+		return refuse("audit.devices_dir", "%w", err)
+	}
 	c.Audit.DevicesDir = dir
 	if within(c.Data, dir) {
 		return refuse("audit.devices_dir", "the store is in that folder, or below it")
@@ -37,6 +40,12 @@ func (c *Config) checkDevices() error {
 
 // within reports whether a path is a folder, or below it.
 func within(path, dir string) bool {
-	path, dir = filepath.Clean(path), filepath.Clean(dir)
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return true // the working directory is gone: nobody can say
+	}
+	if dir, err = filepath.Abs(dir); err != nil {
+		return true
+	}
 	return path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/")
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,11 +78,13 @@ func TestAuditDevices(t *testing.T) {
 				paths = append(paths, e.Request.Operation+" "+e.Request.Path)
 			}
 		}
+		slices.Sort(paths)
 		return paths
 	}
 	wait := func(want ...string) {
 		t.Helper()
-		text := strings.Join(want, "\n")
+		// The record of a write may come into the log behind one that came later.
+		text := strings.Join(slices.Sorted(slices.Values(want)), "\n")
 		for begun := time.Now(); strings.Join(responses(), "\n") != text; time.Sleep(20 * time.Millisecond) {
 			if time.Since(begun) > 10*time.Second {
 				t.Fatalf("the file has\n%s\nwant\n%s", strings.Join(responses(), "\n"), text)
