@@ -61,7 +61,7 @@ type options struct {
 	load                      string
 	conns                     int
 	markdown                  bool
-	secrets, rounds           int
+	secrets, rounds, tokens   int
 	each                      time.Duration
 }
 
@@ -76,6 +76,7 @@ func run(ctx context.Context, args []string) error {
 	flags.IntVar(&o.conns, "connections", 16, "with how many connections to profile")
 	flags.BoolVar(&o.markdown, "markdown", false, "print the tables as Markdown")
 	flags.IntVar(&o.secrets, "secrets", 100_000, "how many secrets the store holds")
+	flags.IntVar(&o.tokens, "tokens", 1_000_000, "how many live Vault tokens a second store holds; 0: none is made")
 	flags.IntVar(&o.rounds, "rounds", 5, "how many turns each load takes")
 	flags.DurationVar(&o.each, "each", 600*time.Millisecond, "how long a turn of a load is")
 	if err := flags.Parse(args); err != nil {

@@ -67,7 +67,7 @@ func prepare(ctx context.Context, o options, dir string) (*bench, error) {
 		return nil, err
 	}
 	fmt.Fprintf(os.Stderr, "making a store with %d secrets\n", o.secrets)
-	if b.store, err = makeStore(ctx, dir, b.addr, o.secrets); err != nil {
+	if b.store, err = makeStore(ctx, dir, b.addr, withSecrets(ctx, o.secrets)); err != nil {
 		return nil, err
 	}
 	if b.cores, err = pin(); err != nil { // not before: making the store may use all cores
@@ -92,10 +92,12 @@ func (b *bench) sign() (err error) {
 	return nil
 }
 
-func (b *bench) serve() (*process, error) {
-	command := []string{b.o.server, "server", "--config", b.store.configFile}
+func (b *bench) serve() (*process, error) { return b.serveStore(b.store) }
+
+func (b *bench) serveStore(s *store) (*process, error) {
+	command := []string{b.o.server, "server", "--config", s.configFile}
 	if b.o.profile != "" || b.o.server == "" {
-		command = []string{b.self, "child", "server", b.store.configFile, b.o.profile}
+		command = []string{b.self, "child", "server", s.configFile, b.o.profile}
 	}
 	p, err := b.cores.spawn(command[0], command[1:]...)
 	if err == nil {
@@ -113,6 +115,8 @@ func (b *bench) measure(ctx context.Context) error {
 		{"reading", b.reads},
 		{"writing", b.writes},
 		{"reviewing", b.reviews},
+		{"speaking Vault's protocol", b.vault},
+		{"keeping tokens", b.manyTokens},
 	} {
 		fmt.Fprintln(os.Stderr, step.says)
 		if err := step.do(ctx); err != nil {
@@ -125,46 +129,58 @@ func (b *bench) measure(ctx context.Context) error {
 // starts measures how long a start takes while the files are in the page cache,
 // and what the server then holds in memory.
 func (b *bench) starts(ctx context.Context) error {
-	var took, all, anon, file []float64
+	s, err := b.started(ctx, b.store, b.hot, b.signed[:100])
+	if err != nil {
+		return err
+	}
+	b.value(startUp, median(s.took), "ms", "files in the page cache; the first answer is a signed GetSecretValue")
+	b.value(memoryIdle, median(s.all), "MB", "VmRSS after a start and 100 reads; this is what the budget counts")
+	b.value("of it the process's own", median(s.anon), "MB", "RssAnon")
+	b.value("of it pages of files", median(s.file), "MB", "RssFile: the program and the store, which the kernel can take back")
+	return nil
+}
+
+// starting is what several starts showed: milliseconds to the first answer, and
+// then MB of memory.
+type starting struct{ took, all, anon, file []float64 }
+
+// started starts a server several times, and sends it requests each time.
+func (b *bench) started(ctx context.Context, s *store, first []byte, then [][]byte) (out starting, err error) {
 	for range b.o.rounds {
 		begin := time.Now()
-		p, err := b.serve()
+		p, err := b.serveStore(s)
 		if err != nil {
-			return err
+			return out, err
 		}
 		limit, cancel := context.WithTimeout(ctx, 30*time.Second)
-		d, err := p.answers(limit, begin, b.hot)
+		d, err := p.answers(limit, begin, first)
 		cancel()
 		if err != nil {
 			_ = p.stop()
-			return err
+			return out, err
 		}
 		one, err := dial(b.addr, 1)
 		if err != nil {
-			return err
+			return out, err
 		}
-		for _, r := range b.signed[:100] {
+		for _, r := range then {
 			if err := one.exchange(r); err != nil {
-				return err
+				return out, err
 			}
 		}
 		one.close()
 		time.Sleep(1500 * time.Millisecond) // idle: signed, synced, anchored
 		m, err := p.memory()
 		if err != nil {
-			return err
+			return out, err
 		}
 		if err := p.stop(); err != nil {
-			return err
+			return out, err
 		}
-		took = append(took, d.Seconds()*1000)
-		all, anon, file = append(all, mb(m.all)), append(anon, mb(m.anon)), append(file, mb(m.file))
+		out.took = append(out.took, d.Seconds()*1000)
+		out.all, out.anon, out.file = append(out.all, mb(m.all)), append(out.anon, mb(m.anon)), append(out.file, mb(m.file))
 	}
-	b.value(startUp, median(took), "ms", "files in the page cache; the first answer is a signed GetSecretValue")
-	b.value(memoryIdle, median(all), "MB", "VmRSS after a start and 100 reads; this is what the budget counts")
-	b.value("of it the process's own", median(anon), "MB", "RssAnon")
-	b.value("of it pages of files", median(file), "MB", "RssFile: the program and the store, which the kernel can take back")
-	return nil
+	return out, nil
 }
 
 func mb(n int64) float64 { return float64(n) / (1 << 20) }
@@ -244,39 +260,50 @@ func (b *bench) reads(ctx context.Context) error {
 			{name: readSpread, p: p, next: among(b.signed)},
 			{name: readToken, p: p, next: among(b.tokens)},
 		}
-		for range b.o.rounds {
-			for _, l := range loads {
-				f, err := l.take(conns, b.o.each)
-				if err != nil {
-					return err
-				}
-				if l != loads[0] {
-					base := loads[0].runs
-					f.Ratio = f.CPU / base[len(base)-1].CPU
-				}
-				l.runs = append(l.runs, f)
-			}
+		if err := b.turns(conns, loads); err != nil {
+			return err
 		}
 		for _, l := range loads {
 			b.report.Figures = append(b.report.Figures, middle(l.runs))
 		}
 	}
-	return b.paced(bare, p)
+	return b.paced([]pacedLoad{
+		{pacedBare, readSpread, bare, same(plain(bare.addr))},
+		{pacedSigned, readSpread, p, among(b.signed)},
+		{pacedToken, readToken, p, among(b.tokens)},
+	})
+}
+
+// turns measures loads one after the other, several times. The first is the bare
+// server's, in relation to which the others stand.
+func (b *bench) turns(conns int, loads []*load) error {
+	for range b.o.rounds {
+		for _, l := range loads {
+			f, err := l.take(conns, b.o.each)
+			if err != nil {
+				return err
+			}
+			if l != loads[0] {
+				base := loads[0].runs
+				f.Ratio = f.CPU / base[len(base)-1].CPU
+			}
+			l.runs = append(l.runs, f)
+		}
+	}
+	return nil
+}
+
+// pacedLoad is a load at half of what 16 connections got through with another.
+type pacedLoad struct {
+	name, capacity string
+	p              *process
+	next           source
 }
 
 // paced measures latency at half of what 16 connections got through, taking
 // turns. What the bare server shows at the same rate is the machine's own share
 // of it.
-func (b *bench) paced(bare, p *process) error {
-	loads := []struct {
-		name, capacity string
-		p              *process
-		next           source
-	}{
-		{pacedBare, readSpread, bare, same(plain(bare.addr))},
-		{pacedSigned, readSpread, p, among(b.signed)},
-		{pacedToken, readToken, p, among(b.tokens)},
-	}
+func (b *bench) paced(loads []pacedLoad) error {
 	runs := make([][]Figure, len(loads))
 	for range b.o.rounds {
 		for i, l := range loads {

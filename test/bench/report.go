@@ -43,6 +43,7 @@ type Report struct {
 	Machine string    `json:"machine"`
 	Time    time.Time `json:"time"`
 	Secrets int       `json:"secrets"`
+	Tokens  int       `json:"tokens,omitempty"` // in a store of their own
 	Took    float64   `json:"took_s"`
 	Budgets []Budget  `json:"budgets"`
 	Figures []Figure  `json:"figures"`
@@ -77,6 +78,12 @@ func (r *Report) judge() {
 	cpu(fmt.Sprintf("a read with a token, %d secrets", spread), readToken, 2)
 	r.budget("p99 of a signed read at half of capacity", 1000, false, r.find(pacedSigned, 16).P99, "us")
 	r.budget("p99 of a read with a token at half of capacity", 1000, false, r.find(pacedToken, 16).P99, "us")
+	cpu(fmt.Sprintf("a key-value read through the Vault front, %d secrets", spread), vaultSpread, 2)
+	r.budget("p99 of that read at half of capacity", 1000, false, r.find(pacedVault, 16).P99, "us")
+	if n := r.Tokens; n > 0 {
+		r.budget(fmt.Sprintf("start with %d live tokens to the first answer", n), 1000, false, r.find(startTokens, 0).Value, "ms")
+		r.budget(fmt.Sprintf("resident memory, idle with %d live tokens", n), 300, false, r.find(memoryTokens, 0).Value, "MB")
+	}
 	r.budget("durable writes, 64 connections", 0.5, true, r.find(putSpread, 64).OfRaw, "x raw group commit")
 	r.budget(fmt.Sprintf("start with %d secrets to the first answer", r.Secrets), 200, false, r.find(startUp, 0).Value, "ms")
 	r.budget(fmt.Sprintf("resident memory, idle with %d secrets", r.Secrets), 40, false, r.find(memoryIdle, 0).Value, "MB")

@@ -54,7 +54,18 @@ type write struct {
 	size int
 }
 
-func makeStore(ctx context.Context, dir, addr string, secrets int) (*store, error) {
+// wired is the core over a store, as the server wires it, without a server.
+type wired struct {
+	key     authn.NewKey
+	db      kv.DB
+	spy     *spy
+	ring    *keyring.Ring
+	gate    *gate.Gate
+	changes *change.Service
+}
+
+// makeStore makes a folder with a store in it, which fill writes into.
+func makeStore(ctx context.Context, dir, addr string, fill func(*store, wired) error) (*store, error) {
 	s := &store{dir: dir, configFile: filepath.Join(dir, "server.yaml")}
 	text := fmt.Sprintf("listen: %q\ndata: %q\naccount: %q\nlog: {level: error}\nreviews: {per_second: 1000000, burst: 1000000}\n", addr, filepath.Join(dir, "data"), account)
 	if err := os.WriteFile(s.configFile, []byte(text), 0o600); err != nil {
@@ -67,12 +78,11 @@ func makeStore(ctx context.Context, dir, addr string, secrets int) (*store, erro
 	if err := os.Mkdir(cfg.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("making the data folder: %w", err)
 	}
-	return s, s.seed(ctx, cfg, secrets)
+	return s, s.seed(ctx, cfg, fill)
 }
 
-// seed makes secrets through the core, as the server is wired, without a
-// server in between.
-func (s *store) seed(ctx context.Context, cfg config.Config, secrets int) (err error) {
+// seed wires the core and has the store filled through it.
+func (s *store) seed(ctx context.Context, cfg config.Config, fill func(*store, wired) error) (err error) {
 	engine, err := boltkv.Open(boltkv.Config{Path: filepath.Join(cfg.Data, "store.db")})
 	if err != nil {
 		return err
@@ -117,16 +127,23 @@ func (s *store) seed(ctx context.Context, cfg config.Config, secrets int) (err e
 	if err != nil {
 		return err
 	}
-	service := secret.New(secret.Config{Gate: g, Changes: changes, Vault: ring, Regions: []string{region}, Logger: quiet})
-	if err := createSecrets(ctx, service, secrets); err != nil {
+	return fill(s, wired{key: s.key, db: db, spy: spy, ring: ring, gate: g, changes: changes})
+}
+
+// withSecrets makes secrets.
+func withSecrets(ctx context.Context, secrets int) func(*store, wired) error {
+	return func(s *store, w wired) (err error) {
+		service := secret.New(secret.Config{Gate: w.gate, Changes: w.changes, Vault: w.ring, Regions: []string{region}, Logger: slog.New(slog.DiscardHandler)})
+		if err := createSecrets(ctx, service, secrets); err != nil {
+			return err
+		}
+		s.puts, err = w.spy.shape(func() error {
+			_, err := service.PutValue(ctx, seeder(), secret.PutRequest{ID: name.SecretID{Name: secretName(0)},
+				VersionID: versionID(1 << 30), Value: secret.Input{Data: sensitive.FromString(secretValue(1))}})
+			return err
+		})
 		return err
 	}
-	s.puts, err = spy.shape(func() error {
-		_, err := service.PutValue(ctx, seeder(), secret.PutRequest{ID: name.SecretID{Name: secretName(0)},
-			VersionID: versionID(1 << 30), Value: secret.Input{Data: sensitive.FromString(secretValue(1))}})
-		return err
-	})
-	return err
 }
 
 func versionID(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", i) }
