@@ -50,3 +50,30 @@ func BenchmarkPutValue(b *testing.B) {
 		}
 	})
 }
+
+func BenchmarkReadVersion(b *testing.B) {
+	f := start(b, coretest.Config{Bolt: true})
+	f.create("prod/app/database", `{"username":"admin","password":"correct horse battery staple","host":"db.internal"}`)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := f.Secrets.ReadVersion(f.ctx, f.Admin, secret.KVRead{ID: id("prod/app/database")}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkListFolder(b *testing.B) {
+	f := start(b, coretest.Config{Bolt: true})
+	for i := range 2000 {
+		f.create(fmt.Sprintf("apps/%03d/secret-%04d", i%200, i), "v")
+	}
+	for _, prefix := range []string{"", "apps/", "apps/007/"} {
+		b.Run("of-"+prefix, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := f.Secrets.ListFolder(f.ctx, f.Admin, secret.FolderRequest{Prefix: prefix}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -73,3 +73,17 @@ func Heads() (all [][]byte) {
 
 // MergePatch applies a JSON merge patch.
 var MergePatch = mergePatch
+
+// SetState makes the record of a version say another state than its labels do.
+func SetState(tx kv.Txn, n name.Secret, number uint64, state State) error {
+	h, err := getHead(tx, n)
+	if err != nil {
+		return err
+	}
+	v, err := getVersion(tx, n, h.Suffix, number)
+	if err != nil {
+		return err
+	}
+	v.State = state
+	return record.Put(tx, versionKey(n, h.Suffix, number), v)
+}

@@ -135,38 +135,45 @@ func (s *Service) versionOf(a *gate.Access, op policy.Op, req KVRead) (KVVersion
 }
 
 // factsOfVersion is what is known of a version but its value, with an error when
-// it has none to be read. What a label says of it is enough for one that has.
+// it has none to be read.
 func (s *Service) factsOfVersion(a *gate.Access, f *found, number uint64) (KVVersion, error) {
-	h, now := f.head, a.Who.Time
-	code, which := CodeVersion, ""
-	at, ok := h.Labels[name.Current]
+	h, now := f.head, a.Record.Time
+	missing := noVersion(CodeVersion, "")
 	if number == 0 {
-		code, which, number = CodeLabel, name.Current, at.Number
+		missing, number = noVersion(CodeLabel, name.Current), h.Labels[name.Current].Number
 	}
-	if number == 0 || h.waiting(number) {
-		return KVVersion{}, noVersion(code, which)
+	v, ok, err := s.numbered(a, f, number)
+	if err != nil {
+		return KVVersion{}, err
 	}
-	v := version{ID: at.ID, Created: at.Created, Binary: at.Binary, State: Enabled, Gone: at.Expires}
-	if !ok || number != at.Number || !at.readable(now) {
-		var err error
-		if v, ok, err = record.Get[version](a, versionKey(f.home, h.Suffix, number)); err != nil {
-			return KVVersion{}, err
-		}
-		if !ok || v.Empty {
-			return KVVersion{}, noVersion(code, which)
-		}
+	if !ok {
+		return KVVersion{}, missing
 	}
 	out := KVVersion{Value: Value{ARN: f.arn(), Name: f.Name, Number: number, VersionID: v.ID, Labels: h.labelsOf(number),
 		Created: when(v.Created), Binary: v.Binary}, Deleted: when(v.Gone), Destroyed: v.State == Destroyed, Metadata: h.settings()}
 	if state := v.state(now); state != Enabled {
-		out.Gone = true
-		return out, &errs.Error{Kind: errs.NotFound, Code: code, Field: which, Msg: "the version is " + string(state)}
+		out.Gone, missing.Msg = true, "the version is "+string(state)
+		return out, missing
 	}
 	if h.Deleted != 0 {
 		out.Gone, out.Deleted = true, when(h.Deleted)
 		return out, h.live()
 	}
 	return out, nil
+}
+
+// numbered finds a version that has or had a value and waits for nothing. What the
+// label says of the current one is enough as long as that can be read.
+func (s *Service) numbered(a *gate.Access, f *found, number uint64) (v version, ok bool, err error) {
+	h := f.head
+	if number == 0 || h.waiting(number) {
+		return version{}, false, nil
+	}
+	if at := h.Labels[name.Current]; at.Number == number && at.readable(a.Record.Time) {
+		return version{ID: at.ID, Created: at.Created, Binary: at.Binary, State: Enabled, Gone: at.Expires}, true, nil
+	}
+	v, ok, err = record.Get[version](a, versionKey(f.home, h.Suffix, number))
+	return v, ok && !v.Empty, err
 }
 
 // KVMetadata is what is known of a secret and its versions but the values.
@@ -229,7 +236,7 @@ func (s *Service) kvDescribe(a *gate.Access, f *found) (KVMetadata, error) {
 			out.Oldest = number
 		}
 		info := KVVersionInfo{Created: when(v.Created), Deleted: when(v.Gone), Destroyed: v.State == Destroyed, Author: v.Author}
-		if h.Deleted != 0 && v.state(a.Who.Time) == Enabled {
+		if h.Deleted != 0 && v.state(a.Record.Time) == Enabled {
 			info.Deleted = out.Deleted
 		}
 		out.Versions[number] = info

@@ -308,8 +308,7 @@ func TestDestroyedIsGoneForGood(t *testing.T) {
 	w := f.create("s", `{"a":"1"}`)
 	_, suffix, _ := name.CutSuffix(w.ARN)
 	f.versions("destroy", "s", 1)
-	key := string(secret.ValueKey(home("s"), suffix, 1))
-	if _, ok := f.Dump(t)[key]; ok {
+	if _, ok := f.Dump(t)[string(secret.ValueKey(home("s"), suffix, 1))]; ok {
 		t.Error("the value is still there")
 	}
 	f.must(f.DB.View(f.ctx, func(r kv.Reader) error {
@@ -772,5 +771,38 @@ func TestKVSetAsksForTags(t *testing.T) {
 			_, err := f.Secrets.KVSet(f.ctx, x.who, x.req)
 			f.expect(err, x.want)
 		})
+	}
+}
+
+// The check of the store finds a value that should have been destroyed, one that
+// is missing, and a label that says what is not so.
+func TestCheckOfVersions(t *testing.T) {
+	f := start(t, coretest.Config{})
+	f.create("s", "a")
+	f.put("s", 2, "b")
+	problems := func(state secret.State) (found []string) {
+		_, err := f.DB.Update(f.ctx, func(tx kv.Txn) error { return secret.SetState(tx, home("s"), 1, state) })
+		f.must(err)
+		f.must(f.DB.View(f.ctx, func(r kv.Reader) error {
+			found = nil
+			return secret.Refer(f.Ring)(r, func(_ kv.Key, problem string) { found = append(found, problem) })
+		}))
+		return found
+	}
+	const label = `label "AWSPREVIOUS" does not say of version 1 what is so`
+	for state, want := range map[secret.State][]string{
+		secret.Enabled:   nil,
+		secret.Deleted:   {label},
+		secret.Destroyed: {"version 1 has a value that it must not have", label},
+	} {
+		if diff := cmp.Diff(want, problems(state)); diff != "" {
+			t.Errorf("%s: %s", state, diff)
+		}
+	}
+	problems(secret.Enabled)
+	f.versions("destroy", "s", 1)
+	f.sound()
+	if diff := cmp.Diff([]string{"the value of version 1 is missing", label}, problems(secret.Enabled)); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -87,7 +87,7 @@ func (s *Service) readValue(a *gate.Access, req ReadRequest) (Value, error) {
 	if err := f.head.live(); err != nil {
 		return Value{}, err
 	}
-	at, binary, err := s.pick(a, f, req, stage, a.Who.Time)
+	at, binary, err := s.pick(a, f, req, stage, a.Record.Time)
 	if err != nil {
 		return Value{}, err
 	}
@@ -332,7 +332,7 @@ func (s *Service) listVersions(a *gate.Access, f *found, req VersionsRequest) (V
 			return out, err
 		}
 		slices.Sort(labels[number])
-		out.Versions = append(out.Versions, VersionInfo{Number: number, ID: v.ID, Labels: labels[number], State: v.state(a.Who.Time),
+		out.Versions = append(out.Versions, VersionInfo{Number: number, ID: v.ID, Labels: labels[number], State: v.state(a.Record.Time),
 			Created: when(v.Created), Deleted: when(v.Gone), Accessed: dayTime(s.used.last(f.Secret, f.head.Suffix, number, used)), KMSKey: v.KMSKey, Size: v.Size, Binary: v.Binary,
 			Author: v.Author, Change: v.Change})
 	}
