@@ -41,6 +41,8 @@ func TestVaultGo(t *testing.T) {
 		{"mounts", mounts},
 		{"auth-mounts", authMounts},
 		{"policies", policies},
+		{"policies-in-hcl", policiesInHCL},
+		{"policies-at-both-fronts", policiesAtBothFronts},
 		{"status", status},
 		{"namespaces", namespaces},
 		{"refused-tokens", refusedTokens},
