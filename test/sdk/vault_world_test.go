@@ -43,6 +43,7 @@ func TestVaultGo(t *testing.T) {
 		{"policies", policies},
 		{"policies-in-hcl", policiesInHCL},
 		{"policies-at-both-fronts", policiesAtBothFronts},
+		{"audit-devices", auditDevices},
 		{"status", status},
 		{"namespaces", namespaces},
 		{"refused-tokens", refusedTokens},
