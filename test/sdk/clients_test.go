@@ -56,7 +56,8 @@ func TestNodeVault(t *testing.T) {
 	if _, err := os.Stat(filepath.Join("js", "node_modules", "node-vault")); err != nil {
 		t.Fatal("node-vault is missing: install it with \"make deps\"")
 	}
-	runClient(t, nil, "js", "node", "vault.mjs")
+	devices := filepath.Join(start(t).dir, "data", "audit-devices")
+	runClient(t, []string{"COUNTERSIGN_TEST_DEVICES=" + devices}, "js", "node", "vault.mjs")
 }
 
 // TestBoto3 runs the scenarios with boto3, of which every response is held to

@@ -1,8 +1,11 @@
 package sdk
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -103,6 +106,39 @@ func policies(w *vaultWorld) {
 	w.ok("reading what was deleted", err)
 	is(w, "what was deleted", got, "")
 	w.ok("deleting it again", sys.DeletePolicyWithContext(ctx, w.name))
+}
+
+// auditDevices enables and disables a device, whose file tells the access key as
+// the hash that the server makes of it.
+func auditDevices(w *vaultWorld) {
+	ctx, sys := w.Context(), w.Sys()
+	set := &vault.EnableAuditOptions{Type: "file", Description: "of a scenario", Options: map[string]string{"file_path": w.name + ".log"}}
+	w.ok("enabling", sys.EnableAuditWithOptionsWithContext(ctx, w.name, set))
+	w.refused("enabling it again", sys.EnableAuditWithOptionsWithContext(ctx, w.name, set), 400, "")
+	w.refused("a type of none", sys.EnableAuditWithOptionsWithContext(ctx, w.name+"-x", &vault.EnableAuditOptions{Type: "paper"}), 400, "")
+	all, err := sys.ListAuditWithContext(ctx)
+	w.ok("listing", err)
+	if d := all[w.name+"/"]; d == nil || d.Type != "file" || d.Description != "of a scenario" {
+		w.Fatalf("the devices are %v", slices.Sorted(maps.Keys(all)))
+	}
+	_, err = w.KVv2("secret").Put(ctx, w.prefix+"app", object("v", "one"))
+	w.ok("writing", err)
+	hash, err := sys.AuditHashWithContext(ctx, w.name, w.server.env["AWS_ACCESS_KEY_ID"])
+	w.ok("a hash", err)
+	file := filepath.Join(w.server.dir, "data", "audit-devices", w.name+".log")
+	var text []byte
+	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if text, _ = os.ReadFile(file); bytes.Contains(text, []byte(`"path":"secret/data/`+w.prefix+`app"`)) {
+			break
+		}
+	}
+	is(w, "the request is in the file", bytes.Contains(text, []byte(`"path":"secret/data/`+w.prefix+`app"`)), true)
+	is(w, "the access key is in the file as its hash", bytes.Contains(text, []byte(hash)), true)
+	is(w, "the token, or the key as it is, is in the file", bytes.Contains(text, []byte(w.Token())) || bytes.Contains(text, []byte(w.server.env["AWS_ACCESS_KEY_ID"])), false)
+	w.ok("disabling", sys.DisableAuditWithContext(ctx, w.name))
+	all, err = sys.ListAuditWithContext(ctx)
+	w.ok("listing", err)
+	is(w, "it is gone", all[w.name+"/"] == nil, true)
 }
 
 // status asks what the server says of itself. It needs no token.

@@ -136,6 +136,7 @@ var differs = []struct {
 	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "UUID"},
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
 	{regexp.MustCompile(`("accessor":"\w+_)[0-9a-z]{8}"`), `${1}X"`},
+	{regexp.MustCompile(`hmac-sha256:[0-9a-f]{64}`), "hmac-sha256:HASH"},
 	{regexp.MustCompile(`\(decision \w+\)`), "(decision ID)"},
 	{regexp.MustCompile(`"(server_time_utc|creation_time)":\d+`), `"$1":0`},
 }

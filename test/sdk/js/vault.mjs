@@ -3,7 +3,10 @@
 // names of their secrets.
 
 import assert from 'node:assert/strict'
+import fs from 'node:fs'
+import readline from 'node:readline'
 import { test } from 'node:test'
+import { setTimeout } from 'node:timers/promises'
 import vault from 'node-vault'
 
 const canary = process.env.COUNTERSIGN_TEST_CANARY
@@ -198,4 +201,44 @@ test('bytes and text of other fronts', async () => {
   const data = Buffer.concat([Buffer.from(canary), Buffer.from([0, 255])]).toString('base64')
   await root.write('secret/data/js-vault/binary', { data: { SecretBinary: data } })
   same((await root.read('secret/data/js-vault/binary')).data.data.SecretBinary, data)
+})
+
+// The log, as a program that reads the files of Vault's audit devices has it.
+
+async function parseAuditLogs(filePath) {
+  const seen = []
+  const lines = readline.createInterface({ input: fs.createReadStream(filePath), crlfDelay: Infinity })
+  for await (const line of lines) {
+    const entry = JSON.parse(line)
+    if (entry.type === 'response') {
+      seen.push({ user: entry.auth.display_name, action: entry.request.operation, path: entry.request.path, time: new Date(entry.time) })
+    }
+  }
+  return seen
+}
+
+test('an audit device, and a program that reads its file', async () => {
+  const file = `${process.env.COUNTERSIGN_TEST_DEVICES}/js-vault.log`
+  await refused(root.write('sys/audit/js-file', { type: 'file', options: { file_path: '/var/log/vault/audit.log' } }), 400, 'the path is not inside')
+  await root.write('sys/audit/js-file', { type: 'file', options: { file_path: file } })
+  assert.equal((await root.audits())['js-file/'].options.file_path, file)
+  const { hash } = (await root.write('sys/audit-hash/js-file', { input: 'hunter2' })).data
+  assert.match(hash, /^hmac-sha256:[0-9a-f]{64}$/)
+  const nobody = vault({ token: 'hvs.nobody' })
+  const id = 'secret/data/js-vault/audited'
+  await refused(nobody.read(id), 403, 'permission denied')
+  await root.write(id, { data: { v: plant('audited') } })
+  await root.read(id)
+  await root.delete(id)
+  const wanted = (seen) => ['update', 'read', 'delete'].map((action) => seen.find((e) => e.path === id && e.action === action && e.user))
+  let found = []
+  for (const end = Date.now() + 15_000; Date.now() < end && !found[2]; await setTimeout(100)) {
+    if (fs.existsSync(file)) found = wanted(await parseAuditLogs(file))
+  }
+  assert.ok(found[0] && found[1] && found[2], 'not all that was done is in the file')
+  assert.ok(found.every((e) => Math.abs(e.time - Date.now()) < 300_000 && e.user.length > 0))
+  const text = fs.readFileSync(file, 'utf8')
+  assert.ok(!text.includes(canary) && !text.includes(process.env.VAULT_TOKEN), 'the file tells a value')
+  await root.disableAudit({ name: 'js-file' })
+  assert.equal((await root.audits())['js-file/'], undefined)
 })
