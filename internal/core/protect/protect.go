@@ -106,7 +106,8 @@ type Subject struct {
 }
 
 // nouns are those that a pattern can name.
-var nouns = []string{"secret", "user", "group", "policy", "project", "mount", "password-policy", "transit-key", "token-role"}
+var nouns = []string{"secret", "user", "group", "policy", "project", "mount", "password-policy", "transit-key", "token-role",
+	"identity-key", "identity-role", "identity-config"}
 
 // split takes the noun off a pattern.
 func split(pattern string) (noun, glob string) {
