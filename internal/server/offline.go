@@ -16,6 +16,7 @@ import (
 	"countersign/internal/core/audit"
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
+	"countersign/internal/core/identitytoken"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/notice"
 	"countersign/internal/core/notify"
@@ -88,7 +89,7 @@ func Fsck(ctx context.Context, cfg config.Config) (FsckReport, error) {
 		out.Problems = append(out.Problems, "the keyring does not open, so no record was read: "+err.Error())
 		return out, nil
 	}
-	rep, err := fsck.Run(ctx, path, fsck.Config{Cipher: ring, Rules: rules(), Refers: []fsck.Refer{secret.Refer(ring), change.Refer, project.Refer, transit.Refer, notify.Refer, token.Refer}})
+	rep, err := fsck.Run(ctx, path, fsck.Config{Cipher: ring, Rules: rules(), Refers: []fsck.Refer{secret.Refer(ring), change.Refer, project.Refer, transit.Refer, notify.Refer, token.Refer, identitytoken.Refer}})
 	if err != nil {
 		return FsckReport{}, err
 	}
@@ -105,7 +106,7 @@ func report(rep fsck.Report) FsckReport {
 
 // rules describe every kind of record that a store may hold.
 func rules() []fsck.Rule {
-	all := [][]fsck.Rule{secret.Rules(), authn.Rules(), change.Rules(), signin.Rules(), project.Rules(), mount.Rules(), password.Rules(), transit.Rules(), token.Rules(), notice.Rules(), notify.Rules(), {
+	all := [][]fsck.Rule{secret.Rules(), authn.Rules(), change.Rules(), signin.Rules(), project.Rules(), mount.Rules(), password.Rules(), transit.Rules(), token.Rules(), identitytoken.Rules(), notice.Rules(), notify.Rules(), {
 		{Kind: "audit-head", Shape: "ss", Decode: record.Check[audit.Head]},
 		{Kind: "keyring"}, // the keyring checks its own records when it opens
 	}}

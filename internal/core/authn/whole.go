@@ -239,13 +239,6 @@ func altered(r kv.Reader, acct string, is, attach, detach []string) ([]string, e
 	return out, mustHavePolicies(r, acct, out)
 }
 
-// sorted are names in order, each once.
-func sorted(names []string) []string {
-	names = slices.Clone(names)
-	slices.Sort(names)
-	return slices.Compact(names)
-}
-
 // without are the names that are not among others.
 func without(names, others []string) (out []string) {
 	for _, n := range names {

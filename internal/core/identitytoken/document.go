@@ -11,6 +11,7 @@ import (
 
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
+	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
@@ -136,12 +137,19 @@ func (s *Service) PublicKeys(ctx context.Context, nobody caller.Caller) ([]byte,
 // in the log of the account if there is one.
 func (s *Service) public(ctx context.Context, nobody caller.Caller, operation string, f func(r kv.Reader) (any, error)) (out []byte, err error) {
 	rec := audit.FromCaller(nobody, operation)
+	rec.Account = ""
 	err = s.gate.DB.View(ctx, func(r kv.Reader) error {
 		v, err := f(r)
 		if err != nil {
 			return err
 		}
-		out, err = json.Marshal(v)
+		if out, err = json.Marshal(v); err != nil {
+			return err
+		}
+		ok, err := authn.AccountExists(r, nobody.Account)
+		if ok {
+			rec.Account = nobody.Account
+		}
 		return err
 	})
 	if err := s.gate.Finish(ctx, &rec, err); err != nil {

@@ -29,6 +29,7 @@ import (
 
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/policy"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
 )
@@ -70,12 +71,6 @@ const (
 	defaultAlgorithm = "RS256"
 )
 
-// Alias is who a principal is to a mount of a login method.
-type Alias struct {
-	ID, Name string
-	Metadata map[string]string
-}
-
 // Config configures New.
 type Config struct {
 	Gate    *gate.Gate
@@ -83,9 +78,9 @@ type Config struct {
 	Home    string // the account that is the namespace "root"
 	// URL is where others reach this server, for accounts that set no issuer.
 	URL string
-	// Aliases are those of a principal, made at the time of, by the accessor of the
-	// mount; default nobody has any.
-	Aliases func(r kv.Reader, account, principal string, of int64) (map[string]Alias, error)
+	// Aliases are those of a principal, by the accessor of the mount; default nobody
+	// has any.
+	Aliases func(r kv.Reader, account, principal string) (map[string]policy.Alias, error)
 	Logger  *slog.Logger // default slog.Default()
 }
 

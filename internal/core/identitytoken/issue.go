@@ -74,10 +74,7 @@ func (s *Service) gather(r kv.Reader, who caller.Caller, n string) (i issuing, e
 	if i.issuer, err = s.issuer(r, who.Account); err != nil || s.Aliases == nil {
 		return i, err
 	}
-	id, ok, err := authn.FindIdentity(r, who.Account, who.Name)
-	if err == nil && ok {
-		i.subject.aliases, err = s.Aliases(r, who.Account, who.Name, id.Created)
-	}
+	i.subject.aliases, err = s.Aliases(r, who.Account, who.Name)
 	return i, err
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"countersign/internal/caller"
+	"countersign/internal/core/policy"
 	"countersign/internal/errs"
 )
 
@@ -22,7 +23,7 @@ func isReserved(claim string) bool {
 // subject is who a token is about. The zero value has nothing.
 type subject struct {
 	who     caller.Caller
-	aliases map[string]Alias
+	aliases map[string]policy.Alias
 	now     time.Time
 }
 
