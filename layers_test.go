@@ -46,6 +46,7 @@ var house = []layer{
 		"internal/core/notice", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/schedule", "internal/core/generation", "internal/proof")},
 	{[]string{"internal/core/mount"}, append(ground, "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/generation")},
 	{[]string{"internal/core/auditdevice"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/mount")},
+	{[]string{"internal/core/identitytoken"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/authn")},
 	{[]string{"internal/core/signin"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/authn")},
 	{[]string{"internal/core/transit"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/protect", "internal/core/record", "internal/core/gate", "internal/core/change")},
 	{[]string{"internal/core/token"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/generation",

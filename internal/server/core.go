@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -24,6 +25,7 @@ import (
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/identitytoken"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/notify"
 	"countersign/internal/core/password"
@@ -67,6 +69,7 @@ type core struct {
 	stdout    *os.File // for audit devices; nil: there is none
 	transit   *transit.Service
 	tokens    *token.Service
+	idTokens  *identitytoken.Service
 	notify    *notify.Service // of a server, not of what works on a stopped one
 
 	life context.Context // of the background work
@@ -136,7 +139,9 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.passwords = password.New(c.gate, c.changes)
 	c.tokens = token.New(token.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring})
 	c.devices = c.auditDevices()
+	c.idTokens = identitytoken.New(identitytoken.Config{Gate: c.gate, Changes: c.changes, Home: cfg.Account, URL: publicURL(cfg), Logger: logger})
 	decoders := c.authn.Decoders()
+	maps.Copy(decoders, c.idTokens.Decoders())
 	decoders["secret"] = c.secrets.DecodeEdit
 	decoders[project.Noun] = c.projects.DecodeEdit
 	decoders[mount.Noun] = c.mounts.DecodeEdit
@@ -147,6 +152,22 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.changes.Connect(c.authn, c.secrets, decoders)
 	c.run()
 	return c, nil
+}
+
+// publicURL is where others reach the server, as far as the configuration tells.
+func publicURL(cfg config.Config) string {
+	if cfg.PublicURL != "" {
+		return cfg.PublicURL
+	}
+	scheme := "http://"
+	if cfg.TLS.Cert != "" {
+		scheme = "https://"
+	}
+	host, port, err := net.SplitHostPort(cfg.Listen)
+	if ip := net.ParseIP(host); err == nil && (host == "" || ip != nil && ip.IsUnspecified()) {
+		return scheme + net.JoinHostPort("127.0.0.1", port)
+	}
+	return scheme + cfg.Listen
 }
 
 // holdsSecrets reports whether there are secrets below a key-value mount.
@@ -206,6 +227,7 @@ func (c *core) run() {
 		c.secrets.Run,
 		c.changes.Run,
 		c.transit.Run,
+		c.idTokens.Run,
 		c.retain,
 		func(ctx context.Context) {
 			c.authn.Run(ctx, func(err error) { c.logger.Error("storing when keys were used", "error", err) })

@@ -18,6 +18,7 @@ import (
 	"countersign/internal/core/auditdevice"
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
+	"countersign/internal/core/identitytoken"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/notice"
 	"countersign/internal/core/notify"
@@ -111,6 +112,7 @@ func rules() []fsck.Rule {
 		auditdevice.Rules(),
 		authn.Rules(),
 		change.Rules(),
+		identitytoken.Rules(),
 		mount.Rules(),
 		notice.Rules(),
 		notify.Rules(),
@@ -133,6 +135,7 @@ func refers(ring *keyring.Ring) []fsck.Refer {
 	return []fsck.Refer{
 		auditdevice.Refer,
 		change.Refer,
+		identitytoken.Refer,
 		notify.Refer,
 		project.Refer,
 		secret.Refer(ring),

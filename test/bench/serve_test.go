@@ -30,7 +30,7 @@ func (a *answer) Write(b []byte) (int, error) { return len(b), nil }
 // net/http and the sockets.
 func BenchmarkRead(b *testing.B) {
 	dir := b.TempDir()
-	s, err := makeStore(b.Context(), dir, "127.0.0.1:0", 2000)
+	s, err := makeStore(b.Context(), dir, "127.0.0.1:0", withSecrets(b.Context(), 2000))
 	if err != nil {
 		b.Fatal(err)
 	}

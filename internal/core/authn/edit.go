@@ -11,6 +11,7 @@ import (
 	"countersign/internal/core/gate"
 	"countersign/internal/core/generation"
 	"countersign/internal/core/policy"
+	"countersign/internal/core/protect"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
@@ -75,6 +76,15 @@ func (e *edit) Operation() policy.Op    { return e.op }
 func (e *edit) Lines() []string         { return e.do.says(e.target.Name) }
 func (e *edit) Encode() ([]byte, error) { return record.Encode(e.do) }
 
+// Subject is that of the operation, but for an update of what somebody may do.
+func (e *edit) Subject() protect.Subject {
+	kind := change.KindOf(e.op)
+	if d, ok := e.do.(*updateUser); ok && d.permits() {
+		kind = protect.Policy
+	}
+	return protect.Subject{Noun: e.target.Noun, Name: e.target.Name, Kind: kind}
+}
+
 func (e *edit) Allow(a *gate.Access) error {
 	return asked(a, e.target.Account, resourceOf(e.target), e.do.asks(e.target.Account))
 }
@@ -129,6 +139,8 @@ func blank(op policy.Op) action {
 		return &deleteUser{}
 	case policy.CreateGroup:
 		return &createGroup{}
+	case policy.UpdateGroup:
+		return &updateGroup{}
 	case policy.DeleteGroup:
 		return &deleteGroup{}
 	case policy.AddToGroup:

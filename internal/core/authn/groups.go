@@ -55,16 +55,33 @@ func (s *Service) CreateGroup(ctx context.Context, who caller.Caller, n string) 
 	return out, nil
 }
 
-type deleteGroup struct{}
+type deleteGroup struct {
+	Leave []string `cbor:"1,keyasint,omitempty"` // members whose membership ends with it
+}
 
-func (d *deleteGroup) noun() string           { return nounGroup }
-func (d *deleteGroup) asks(string) []question { return []question{{op: policy.DeleteGroup}} }
-func (d *deleteGroup) says(n string) []string { return []string{"delete group " + n} }
+func (d *deleteGroup) noun() string { return nounGroup }
 
-func (d *deleteGroup) rests(t change.Target) []kv.Key { return []kv.Key{groupKey(t.Account, t.Name)} }
+func (d *deleteGroup) asks(string) []question {
+	qs := []question{{op: policy.DeleteGroup}}
+	if len(d.Leave) > 0 {
+		qs = append(qs, question{op: policy.RemoveFromGroup})
+	}
+	return qs
+}
+
+func (d *deleteGroup) says(n string) []string {
+	return append([]string{"delete group " + n}, saysEach("remove ", d.Leave, " from group "+n)...)
+}
+
+func (d *deleteGroup) rests(t change.Target) []kv.Key {
+	return append([]kv.Key{groupKey(t.Account, t.Name)}, principalKeys(t.Account, d.Leave)...)
+}
 
 func (d *deleteGroup) apply(_ *Service, tx *change.Tx, t change.Target) error {
 	if _, err := must[group](tx, groupKey(t.Account, t.Name), "group"); err != nil {
+		return err
+	}
+	if err := moveAll(tx, t, nil, d.Leave); err != nil {
 		return err
 	}
 	m, err := members(tx, t.Account, t.Name, 1)
@@ -131,6 +148,11 @@ func (d *membership) apply(_ *Service, tx *change.Tx, t change.Target) error {
 	if _, err := must[group](tx, groupKey(t.Account, t.Name), "group"); err != nil {
 		return err
 	}
+	return d.move(tx, t)
+}
+
+// move writes the membership, of a group that is there.
+func (d *membership) move(tx *change.Tx, t change.Target) error {
 	p, err := must[principal](tx, principalKey(t.Account, d.User), "user")
 	if err != nil {
 		return err

@@ -54,9 +54,10 @@ type CreateUserRequest struct {
 }
 
 type createUser struct {
-	Machine bool              `cbor:"1,keyasint,omitempty"`
-	Tags    map[string]string `cbor:"2,keyasint,omitempty"`
-	Person  string            `cbor:"3,keyasint,omitempty"`
+	Machine  bool              `cbor:"1,keyasint,omitempty"`
+	Tags     map[string]string `cbor:"2,keyasint,omitempty"`
+	Person   string            `cbor:"3,keyasint,omitempty"`
+	Disabled bool              `cbor:"4,keyasint,omitempty"`
 
 	out principal
 }
@@ -86,6 +87,9 @@ func (d *createUser) says(n string) []string {
 	if d.Person != "" {
 		lines = append(lines, saysPerson(d.Person))
 	}
+	if d.Disabled {
+		lines = append(lines, "disable "+n)
+	}
 	return append(lines, saysTags(d.Tags)...)
 }
 
@@ -101,7 +105,7 @@ func (d *createUser) apply(_ *Service, tx *change.Tx, t change.Target) error {
 	if err := absent(tx, principalKey(t.Account, t.Name), "user"); err != nil {
 		return err
 	}
-	d.out = principal{Kind: d.kind(), Tags: d.Tags, Person: d.Person, Created: micros(tx.Now)}
+	d.out = principal{Kind: d.kind(), Tags: d.Tags, Person: d.Person, Disabled: d.Disabled, Created: micros(tx.Now)}
 	return record.Put(tx, principalKey(t.Account, t.Name), d.out)
 }
 
@@ -194,6 +198,8 @@ type updateUser struct {
 	SetTags  map[string]string `cbor:"2,keyasint,omitempty"`
 	Untag    []string          `cbor:"3,keyasint,omitempty"`
 	Person   *string           `cbor:"4,keyasint,omitempty"`
+	Attach   []string          `cbor:"5,keyasint,omitempty"` // policies, with which nothing else changes
+	Detach   []string          `cbor:"6,keyasint,omitempty"`
 
 	out principal
 }
@@ -201,7 +207,7 @@ type updateUser struct {
 func (d *updateUser) noun() string { return nounUser }
 
 // asks for each thing that changes, at least one.
-func (d *updateUser) asks(string) (qs []question) {
+func (d *updateUser) asks(acct string) (qs []question) {
 	if len(d.SetTags) > 0 {
 		qs = append(qs, question{policy.TagUser, tagPairs(d.SetTags)})
 	}
@@ -215,8 +221,13 @@ func (d *updateUser) asks(string) (qs []question) {
 	if d.Disabled != nil || d.Person != nil || len(qs) == 0 {
 		qs = append(qs, question{op: policy.UpdateUser})
 	}
-	return qs
+	qs = append(qs, askEach(acct, policy.AttachPolicy, d.Attach)...)
+	return append(qs, askEach(acct, policy.DetachPolicy, d.Detach)...)
 }
+
+// permits tells changes of what the principal may do from the others, since rules
+// may hold one kind and not the other.
+func (d *updateUser) permits() bool { return len(d.Attach)+len(d.Detach) > 0 }
 
 func (d *updateUser) says(n string) (lines []string) {
 	if d.Disabled != nil && *d.Disabled {
@@ -231,17 +242,24 @@ func (d *updateUser) says(n string) (lines []string) {
 	for _, k := range d.Untag {
 		lines = append(lines, "remove tag "+k)
 	}
-	return lines
+	lines = append(lines, saysEach("attach policy ", d.Attach, " to user "+n)...)
+	return append(lines, saysEach("detach policy ", d.Detach, " from user "+n)...)
 }
 
 func (d *updateUser) rests(t change.Target) []kv.Key {
-	return []kv.Key{principalKey(t.Account, t.Name)}
+	return append([]kv.Key{principalKey(t.Account, t.Name)}, policyKeys(t.Account, d.Attach)...)
 }
 
 func (d *updateUser) apply(_ *Service, tx *change.Tx, t change.Target) error {
+	if d.permits() && (d.Disabled != nil || d.Person != nil || len(d.SetTags)+len(d.Untag) > 0) {
+		return errs.New(errs.Internal, "an edit of a user is of two kinds")
+	}
 	p, err := must[principal](tx, principalKey(t.Account, t.Name), "user")
 	if err != nil {
 		return err
+	}
+	if len(d.says("")) == 0 {
+		tx.NothingToDo()
 	}
 	if p.Tags == nil {
 		p.Tags = map[string]string{}
@@ -259,6 +277,9 @@ func (d *updateUser) apply(_ *Service, tx *change.Tx, t change.Target) error {
 		if err := checkPerson(p.Person); err != nil {
 			return err
 		}
+	}
+	if p.Policies, err = altered(tx, t.Account, p.Policies, d.Attach, d.Detach); err != nil {
+		return err
 	}
 	d.out = p
 	return record.Put(tx, principalKey(t.Account, t.Name), p)

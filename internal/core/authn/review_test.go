@@ -124,6 +124,10 @@ func heldWrites(f *fixture) map[string]struct {
 			return change.Result{ID: g.Change, Status: g.Status}, err
 		}},
 		"DeleteGroup": {"delete group empty", func() (change.Result, error) { return f.Authn.DeleteGroup(f.ctx, f.Admin, "empty") }},
+		"UpdateGroup": {"add admin to group approvers", func() (change.Result, error) {
+			res, _, err := f.Authn.SetGroup(f.ctx, f.Admin, authn.SetGroupRequest{Name: "approvers", Policies: []string{"loose"}, Members: []string{"bob", "admin"}})
+			return res, err
+		}},
 		"AddToGroup": {"add admin to group approvers", func() (change.Result, error) {
 			return f.Authn.AddToGroup(f.ctx, f.Admin, "approvers", "admin")
 		}},

@@ -19,6 +19,7 @@ import (
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/identitytoken"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/password"
 	"countersign/internal/core/project"
@@ -41,6 +42,8 @@ const (
 	Other  = "222222222222"
 	Region = "us-east-1"
 	Second = "eu-west-1"
+	// IssuerURL is where others reach the server.
+	IssuerURL = "https://countersign.example"
 )
 
 // Config changes the fixture. The zero value is a store in memory.
@@ -70,6 +73,7 @@ type Core struct {
 	Devices   *auditdevice.Service // nothing is written before its Run
 	Transit   *transit.Service
 	Tokens    *token.Service
+	IDTokens  *identitytoken.Service
 	Admin     caller.Caller // the administrator of Home, in Region
 	Key       authn.NewKey  // the administrator's access key
 }
@@ -129,7 +133,9 @@ func New(t testing.TB, c Config) *Core {
 	core.Tokens = token.New(token.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring})
 	core.Devices = auditdevice.New(auditdevice.Config{Gate: core.Gate, Changes: core.Changes, Log: core.Log, Mounts: core.Mounts, Home: Home,
 		Dir: filepath.Join(core.Dir, "audit-devices"), Syslog: []string{filepath.Join(core.Dir, "syslog")}, Logger: c.Logger})
+	core.IDTokens = identitytoken.New(identitytoken.Config{Gate: core.Gate, Changes: core.Changes, Home: Home, URL: IssuerURL, Logger: c.Logger}) // its job does not run
 	decoders := core.Authn.Decoders()
+	maps.Copy(decoders, core.IDTokens.Decoders())
 	decoders["secret"] = core.Secrets.DecodeEdit
 	decoders[project.Noun] = core.Projects.DecodeEdit
 	decoders[mount.Noun] = core.Mounts.DecodeEdit

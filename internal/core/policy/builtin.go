@@ -100,7 +100,8 @@ var builtins = [...]struct{ name, about, document string }{
         "countersign:ListIdentityKeys",
         "countersign:GetIdentityRole",
         "countersign:ListIdentityRoles",
-        "countersign:GetIdentityTokenConfig"
+        "countersign:GetIdentityTokenConfig",
+        "countersign:IntrospectIdentityToken"
       ],
       "Resource": "*"
     }

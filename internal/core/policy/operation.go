@@ -264,6 +264,9 @@ const (
 	IssueIdentityToken
 	GetIdentityTokenConfig
 	PutIdentityTokenConfig
+	IntrospectIdentityToken
+
+	UpdateGroup // several things of a group at once, each of which is asked for too
 
 	endOfOps
 )

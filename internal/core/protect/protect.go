@@ -108,6 +108,9 @@ type Subject struct {
 // nouns are those that a pattern can name.
 var nouns = []string{"secret", "user", "group", "policy", "project",
 	"audit-device",
+	"identity-config",
+	"identity-key",
+	"identity-role",
 	"mount",
 	"password-policy",
 	"token-role",

@@ -25,6 +25,7 @@ type call struct {
 	who     caller.Caller
 	method  string // GET, POST (PUT too), PATCH, DELETE, LIST, HEAD
 	path    string // without the version: "secret/data/app"
+	account string // that the path of a public document names; empty for none
 	kind    string // of engine
 	table   *mount.Table
 	mount   *mount.Mount // nil for sys, identity, cubbyhole and auth/token
@@ -57,6 +58,7 @@ func (c *call) readPath() error {
 	}
 	path, err := plainPath(rest)
 	c.path = path
+	c.takeAccount()
 	return err
 }
 

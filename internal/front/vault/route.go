@@ -127,7 +127,7 @@ func mayBeOpen(path string) bool {
 	case "sys/health", "sys/seal-status", "sys/leader", "sys/init", "sys/unseal", "sys/ha-status":
 		return true
 	}
-	if strings.HasPrefix(path, "identity/oidc/.well-known/") {
+	if strings.HasPrefix(path, wellKnown) {
 		return true
 	}
 	rest, ok := strings.CutPrefix(path, mount.Auth)

@@ -42,6 +42,7 @@ import (
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/identitytoken"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/password"
 	"countersign/internal/core/secret"
@@ -63,6 +64,7 @@ type Config struct {
 	Mounts    *mount.Service
 	Passwords *password.Service
 	Devices   *auditdevice.Service
+	IDTokens  *identitytoken.Service
 	Authn     *authn.Service
 	SignIn    *signin.Service
 	Changes   *change.Service
@@ -90,7 +92,17 @@ type front struct {
 // New returns the handler of everything under Base. It expects the path as the
 // client sent it.
 func New(c Config) (http.Handler, error) {
-	if c.Secrets == nil || c.Mounts == nil || c.Passwords == nil || c.Devices == nil || c.Authn == nil || c.SignIn == nil || c.Changes == nil || c.Gate == nil || c.Home == "" || c.Region == "" {
+	if c.Authn == nil ||
+		c.Changes == nil ||
+		c.Devices == nil ||
+		c.Gate == nil ||
+		c.Home == "" ||
+		c.IDTokens == nil ||
+		c.Mounts == nil ||
+		c.Passwords == nil ||
+		c.Region == "" ||
+		c.Secrets == nil ||
+		c.SignIn == nil {
 		return nil, errs.New(errs.Internal, "the vault front lacks a service")
 	}
 	if c.Logger == nil {
@@ -111,6 +123,8 @@ func (f *front) tables() map[string]engine {
 		mount.System: newEngine(sysRows(), mountRows(), policyRows(), passwordRows(), auditRows()),
 		engineKV1:    newEngine(kv1Rows()),
 		engineKV2:    newEngine(kv2Rows()),
+
+		mount.Identity: newEngine(entityRows(), groupRows(), identityTokenRows()),
 	}
 }
 
@@ -180,7 +194,10 @@ func (f *front) serve(w http.ResponseWriter, c *call) (*answer, error) {
 // locateOpen finds the row of a request that may need no token, in the account
 // that it names. None is no error: then the request goes on like any other.
 func (f *front) locateOpen(ctx context.Context, c *call) error {
-	account, err := f.namespace(c.r.Header.Get("X-Vault-Namespace"))
+	account, err := c.account, error(nil)
+	if account == "" {
+		account, err = f.namespace(c.r.Header.Get("X-Vault-Namespace"))
+	}
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,45 @@
+package identitytoken
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"countersign/internal/caller"
+	"countersign/internal/core/policy"
+)
+
+func named(n string) *subject {
+	return &subject{who: caller.Caller{Account: "111111111111", Name: n, Groups: []string{n}, Tags: map[string]string{"k": n, n: n}},
+		aliases: map[string]policy.Alias{"a": {ID: n, Name: n, Metadata: map[string]string{"k": n}}}, now: time.Unix(1, 0)}
+}
+
+// FuzzTemplate holds that a template which is taken makes claims of everybody, and
+// that nobody's name makes more of them than another's.
+func FuzzTemplate(f *testing.F) {
+	f.Add(`{"a":{{identity.entity.name}}}`, "b")
+	f.Add(`{"a":"{{identity.entity.name}}"}`, `","sub":"x`)
+	f.Add(`{ {{identity.entity.metadata.k}}: 1}`, `sub`)
+	f.Add(`{"a":{{identity.entity.groups.names}},"b":{{time.now.minus.3}},"c":[{{identity.entity.aliases.a.metadata}}]}`, `"}`)
+	f.Fuzz(func(t *testing.T, text, n string) {
+		if checkTemplate(text) != nil {
+			return
+		}
+		tmpl, err := parseTemplate(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := tmpl.claims(named(n))
+		if err != nil {
+			t.Fatalf("%q about %q: %v", text, n, err)
+		}
+		plain, err := tmpl.claims(named("z"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(got) > len(plain)+1 { // two placeholders may be names, and be the same one
+			a, _ := json.Marshal(got)
+			t.Errorf("%q about %q says %s", text, n, a)
+		}
+	})
+}
