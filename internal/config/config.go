@@ -57,8 +57,9 @@ type Config struct {
 	// ShutdownTimeout is how long requests under way may take once the server
 	// stops. Default 20s.
 	ShutdownTimeout Duration `yaml:"shutdown_timeout"`
-	// PublicURL is where people reach this server, for links in notices. Default:
-	// no links.
+	// PublicURL is where people and programs reach this server: for links in notices,
+	// and as the issuer of identity tokens. Default: no links, and the address that
+	// it listens on.
 	PublicURL string `yaml:"public_url"`
 	Notify    Notify `yaml:"notify"`
 	SMTP      SMTP   `yaml:"smtp"`

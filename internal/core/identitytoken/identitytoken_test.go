@@ -1,6 +1,7 @@
 package identitytoken_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -161,12 +162,12 @@ func TestVerify(t *testing.T) {
 		_, err := w.IDTokens.PutConfig(w.ctx, who, srv.URL)
 		w.must(err)
 		issuer := srv.URL + map[string]string{coretest.Home: "/v1/identity/oidc", coretest.Other: "/v1/222222222222/identity/oidc"}[account]
-		provider, err := oidc.NewProvider(w.ctx, issuer)
-		w.must(err)
 		for _, alg := range []string{"RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "EdDSA"} {
 			_, err := w.IDTokens.PutKey(w.ctx, who, identitytoken.KeyRequest{Name: alg, Algorithm: &alg, Clients: to([]string{"app"})})
 			w.must(err)
 			_, err = w.IDTokens.PutRole(w.ctx, who, identitytoken.RoleRequest{Name: alg, Key: &alg, Client: to("app")})
+			w.must(err)
+			provider, err := oidc.NewProvider(w.ctx, issuer) // one that has fetched no keys yet
 			w.must(err)
 			token, err := provider.Verifier(&oidc.Config{ClientID: "app"}).Verify(w.ctx, w.issue(who, alg))
 			if err != nil {
@@ -297,12 +298,75 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// sound holds the due index against the keys.
+// sound holds the records of the store against the rules for them.
 func (w *world) sound() {
 	w.t.Helper()
+	for _, p := range w.problems() {
+		w.t.Error(p)
+	}
+}
+
+func (w *world) problems() (out []string) {
+	w.t.Helper()
 	w.must(w.DB.View(w.ctx, func(r kv.Reader) error {
-		return identitytoken.Refer(r, func(k kv.Key, problem string) { w.t.Errorf("%q: %s", []byte(k), problem) })
+		for _, rule := range identitytoken.Rules() {
+			for p, err := range r.Scan(kv.Range{}) {
+				if err != nil {
+					return err
+				}
+				if _, rest, _ := bytes.Cut(p.Key, []byte("\x00\x01")); !bytes.HasPrefix(rest, kv.K(rule.Kind)) {
+					continue
+				}
+				if _, _, err := kv.Key(p.Key).Parts(rule.Shape); err != nil {
+					out = append(out, err.Error())
+				} else if rule.Decode != nil && rule.Decode(p.Key, p.Value) != nil {
+					out = append(out, rule.Kind+" does not decode")
+				}
+			}
+		}
+		return identitytoken.Refer(r, func(k kv.Key, problem string) { out = append(out, problem) })
 	}))
+	return out
+}
+
+// What is wrong between records is found.
+func TestRefer(t *testing.T) {
+	for want, spoil := range map[string]func(tx kv.Txn) error{
+		"not in the due index": func(tx kv.Txn) error {
+			for p, err := range tx.Scan(kv.Prefix(kv.K("sys", "identity-due"))) {
+				if err != nil {
+					return err
+				}
+				return tx.Delete(bytes.Clone(p.Key))
+			}
+			return nil
+		},
+		"not due then": func(tx kv.Txn) error {
+			return tx.Put(kv.K("sys", "identity-due").Num(7).Str(coretest.Home, "k"), []byte{1})
+		},
+		"key that is not due": func(tx kv.Txn) error {
+			return tx.Put(kv.K("sys", "identity-due").Num(7).Str(coretest.Home, "none"), []byte{1})
+		},
+		"that is not there": func(tx kv.Txn) error {
+			for p, err := range tx.Scan(kv.Prefix(kv.K(coretest.Home, "identity-key", "k"))) {
+				if err != nil {
+					return err
+				}
+				return tx.Delete(bytes.Clone(p.Key))
+			}
+			return nil
+		},
+	} {
+		w := newWorld(t)
+		w.must(w.key("k", nil))
+		w.must(w.role("r", nil))
+		w.sound()
+		_, err := w.DB.Update(w.ctx, spoil)
+		w.must(err)
+		if got := strings.Join(w.problems(), "\n"); !strings.Contains(got, want) {
+			t.Errorf("%s: found %q", want, got)
+		}
+	}
 }
 
 func TestRotateByHand(t *testing.T) {
