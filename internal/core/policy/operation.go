@@ -246,6 +246,7 @@ const (
 	RandomBytes
 	HashBytes
 	GetWrappingKey
+	CreateKeyToEncrypt
 
 	ListAuditDevices
 	PutAuditDevice

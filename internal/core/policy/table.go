@@ -232,6 +232,7 @@ var operations = [numOps]Operation{
 	RandomBytes:        {"RandomBytes", "kms:GenerateRandom", "update MOUNT/random", AccessWrite, KindNone, shapeNone},
 	HashBytes:          {"HashBytes", "countersign:HashBytes", "update MOUNT/hash", AccessWrite, KindNone, shapeNone},
 	GetWrappingKey:     {"GetWrappingKey", "kms:GetParametersForImport", "read MOUNT/wrapping_key", AccessWrite, KindNone, shapeNone},
+	CreateKeyToEncrypt: {"CreateKeyToEncrypt", "countersign:CreateKeyToEncrypt", "create MOUNT/encrypt/NAME", AccessWrite, KindTransitKey, shapeTransitKey},
 
 	// Audit devices: renderings of the audit log for other programs.
 	ListAuditDevices:  {"ListAuditDevices", "countersign:ListAuditDevices", "read sys/audit", AccessList, KindNone, shapeNone},

@@ -71,7 +71,7 @@ type Rule struct {
 	// Match holds patterns of names, of which one has to match. A star stands for
 	// any text, slashes included, and a question mark for one character. A
 	// pattern alone is of secrets; "group:NAME", "policy:NAME" and "user:NAME"
-	// are of identities.
+	// are of identities, "transit-key:NAME" and the like of other things.
 	Match []string `cbor:"2,keyasint" json:"match"`
 	// Tags must all be on the secret as it is before the change, or, when it is
 	// created, as it will be.

@@ -38,6 +38,7 @@ type fields struct {
 	Force        bool   `cbor:"10,keyasint,omitempty"` // of a backup: in the place of the key that is there
 	Version      uint64 `cbor:"11,keyasint,omitempty"` // of an import: the version whose private half comes
 	More         bool   `cbor:"12,keyasint,omitempty"` // of an import: a version of the key that is there
+	ToEncrypt    bool   `cbor:"13,keyasint,omitempty"` // of a creation: by who may make a key by encrypting with it
 }
 
 // edit is every write to a key.
@@ -73,6 +74,8 @@ type CreateRequest struct {
 	RotateEvery     time.Duration
 	Reason          string
 	change.Options
+
+	toEncrypt bool // for Encrypt, of who may make keys that way
 }
 
 // MinRotation is the shortest period in which keys rotate by themselves.
@@ -109,7 +112,7 @@ func (s *Service) Create(ctx context.Context, who caller.Caller, req CreateReque
 	}
 	e := &edit{op: policy.CreateTransitKey, account: who.Account, name: req.Key, fields: fields{Key: &stored{
 		ID: newID(), Type: req.Type, Size: req.Size, Derived: req.Derived, Convergent: req.Convergent, Exportable: req.Exportable,
-		PlaintextBackup: req.PlaintextBackup, Latest: 1, MinDecryption: 1, RotateEvery: int64(req.RotateEvery / time.Second)}}}
+		PlaintextBackup: req.PlaintextBackup, Latest: 1, MinDecryption: 1, RotateEvery: int64(req.RotateEvery / time.Second)}, ToEncrypt: req.toEncrypt}}
 	return s.submitNew(ctx, who, req.Reason, req.Options, e)
 }
 
@@ -123,7 +126,7 @@ func newID() string {
 // any use for it, and submits the edit.
 func (s *Service) submitNew(ctx context.Context, who caller.Caller, reason string, o change.Options, e *edit) (Written, error) {
 	if who.Kind != caller.System {
-		if err := s.may(ctx, who, e.op, e.name); err != nil {
+		if err := s.may(ctx, who, e.asks(), e.name); err != nil {
 			return Written{}, err
 		}
 	}
@@ -260,7 +263,15 @@ func (s *Service) DecodeEdit(_ caller.Caller, op policy.Op, t change.Target, dat
 func (e *edit) Target() change.Target {
 	return change.Target{Account: e.account, Noun: Noun, Name: e.name}
 }
-func (e *edit) Operation() policy.Op    { return e.op }
+func (e *edit) Operation() policy.Op { return e.op }
+
+// asks is the operation that policy is asked about.
+func (e *edit) asks() policy.Op {
+	if e.ToEncrypt {
+		return policy.CreateKeyToEncrypt
+	}
+	return e.op
+}
 func (e *edit) Encode() ([]byte, error) { return record.Encode(e.fields) }
 
 // Repeats is what makes a request the same once more: all but what was drawn for it.
@@ -297,7 +308,7 @@ func (e *edit) Subject() protect.Subject {
 
 func (e *edit) Allow(a *gate.Access) (err error) {
 	e.out, e.existed = Key{}, false
-	err = a.Allow(&policy.Request{Op: e.op, Resource: policy.TransitKeyARN(a.Who.Region, e.account, e.name), Account: e.account}, nil)
+	err = a.Allow(&policy.Request{Op: e.asks(), Resource: policy.TransitKeyARN(a.Who.Region, e.account, e.name), Account: e.account}, nil)
 	if err != nil {
 		return err
 	}

@@ -135,29 +135,24 @@ func (s *Service) encrypt(ctx context.Context, who caller.Caller, req *EncryptRe
 	if req.Create == nil {
 		return s.use(ctx, who, policy.Encrypt, req.Key, noKey, pick, work)
 	}
-	u, absent := &using{s: s, account: who.Account}, false
+	u := &using{s: s, account: who.Account}
+	var by *maker
 	return s.gate.Work(ctx, who, policy.Encrypt, req.Key, func(a *gate.Access) error {
-		ask := request(who, policy.Encrypt, req.Key)
-		if err := a.Allow(ask, nil); err != nil {
+		if err := a.Allow(request(who, policy.Encrypt, req.Key), nil); err != nil {
 			return err
 		}
 		err := u.find(a, req.Key, noKey, pick)
-		if errs.As(err) == nil || errs.As(err).Code != CodeKey {
+		if e := errs.As(err); e == nil || e.Code != CodeKey {
 			return err
 		}
-		for _, op := range []policy.Op{policy.CreateTransitKey, policy.ProposeChange} {
-			may, errMay := a.May(ask, op, nil)
-			if errMay != nil {
-				return errMay
-			}
-			if absent = may; absent {
-				return nil
-			}
+		var errMay error
+		if by, errMay = makerOf(a, req.Key); by != nil || errMay != nil {
+			return errMay
 		}
 		return err
 	}, func(rec *audit.Record) error {
-		if absent {
-			if err := s.createFor(ctx, who, req, out); err != nil {
+		if by != nil {
+			if err := s.createFor(ctx, by, req, out); err != nil {
 				return err
 			}
 			err := s.gate.DB.View(ctx, func(r kv.Reader) error { return u.find(r, req.Key, noKey, pick) })
@@ -169,11 +164,37 @@ func (s *Service) encrypt(ctx context.Context, who caller.Caller, req *EncryptRe
 	})
 }
 
+// maker is who may make the key that is missing.
+type maker struct {
+	who       caller.Caller
+	toEncrypt bool // by encrypting with it
+}
+
+// makerOf is the caller if it may make a key, or propose to, and nil otherwise. Who
+// may do so in the Vault protocol may either create at the path to encrypt with the
+// key, or make it where keys are made, which is another path than that of the call.
+func makerOf(a *gate.Access, n string) (*maker, error) {
+	m := &maker{who: a.Who, toEncrypt: true}
+	ok, err := a.May(request(a.Who, policy.CreateKeyToEncrypt, n), policy.CreateKeyToEncrypt, nil)
+	if ok || err != nil {
+		return m, err
+	}
+	m.toEncrypt, m.who.Call = false, nil
+	for _, op := range []policy.Op{policy.CreateTransitKey, policy.ProposeChange} {
+		ask := request(a.Who, op, n)
+		ask.Under = base(n)
+		if ok, err := a.May(ask, op, nil); ok || err != nil {
+			return m, err
+		}
+	}
+	return nil, nil
+}
+
 // createFor makes the key that a request to encrypt is missing.
-func (s *Service) createFor(ctx context.Context, who caller.Caller, req *EncryptRequest, out *Encrypted) error {
+func (s *Service) createFor(ctx context.Context, m *maker, req *EncryptRequest, out *Encrypted) error {
 	create := *req.Create
-	create.Key = req.Key
-	made, err := s.Create(ctx, who, create)
+	create.Key, create.toEncrypt = req.Key, m.toEncrypt
+	made, err := s.Create(ctx, m.who, create)
 	if err != nil {
 		return err
 	}

@@ -187,7 +187,7 @@ func newAEAD(t Type, key []byte) (cipher.AEAD, error) {
 // with the context for info. What is asked for less is the beginning of more.
 func (r *ready) derive(context []byte, n int) ([]byte, error) {
 	if len(context) == 0 {
-		return nil, errs.InvalidField("context", "missing 'context' for key derivation; the key was created using a derived key, which means additional, per-request information must be included in order to perform operations with the key")
+		return nil, errs.New(errs.Invalid, "missing 'context' for key derivation; the key was created using a derived key, which means additional, per-request information must be included in order to perform operations with the key")
 	}
 	key, err := hkdf.Key(sha256.New, r.secret, nil, string(context), n)
 	if err != nil {

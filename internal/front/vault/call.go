@@ -200,11 +200,23 @@ func asTexts(v json.RawMessage) []string {
 }
 
 func asText(v json.RawMessage) string {
+	if s, ok := unquoted(v); ok {
+		return s
+	}
 	var s string
 	if len(v) > 0 && v[0] == '"' && json.Unmarshal(v, &s) == nil {
 		return s
 	}
 	return string(v)
+}
+
+// unquoted reads a text of a body in which nothing is escaped, as nearly none has
+// anything: the body is JSON and UTF-8, which its reader has seen.
+func unquoted(v json.RawMessage) (string, bool) {
+	if len(v) < 2 || v[0] != '"' || bytes.IndexByte(v, '\\') >= 0 {
+		return "", false
+	}
+	return string(v[1 : len(v)-1]), true
 }
 
 // fail notes that a parameter is wrong; the first one counts.
@@ -240,6 +252,9 @@ func (c *call) text(name string) string {
 	v, ok := c.value(name)
 	if !ok {
 		return ""
+	}
+	if s, ok := unquoted(v); ok {
+		return s
 	}
 	switch v[0] {
 	case '"':

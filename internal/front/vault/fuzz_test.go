@@ -36,6 +36,13 @@ func FuzzPath(f *testing.F) {
 // nothing, never with a failure of the server.
 func FuzzRequest(f *testing.F) {
 	s := newServer(f, coretest.Config{})
+	s.want(f, 204, "POST", "sys/mounts/transit", `{"type":"transit"}`)
+	f.Add("POST", "transit/encrypt/k", `{"plaintext":"YQ==","batch_input":[{"plaintext":"YQ==","context":"YQ=="},{"plaintext":1}]}`)
+	f.Add("POST", "transit/decrypt/k", `{"ciphertext":"vault:v1:YQ=="}`)
+	f.Add("POST", "transit/verify/k/sha2-384", `{"input":"YQ==","signature":"vault:v1:YQ==","marshaling_algorithm":"jws","salt_length":"hash"}`)
+	f.Add("POST", "transit/keys/k", `{"type":"hmac","key_size":64,"auto_rotate_period":"24h"}`)
+	f.Add("POST", "transit/restore/k", `{"backup":"e30=","force":true}`)
+	f.Add("GET", "transit/export/signing-key/k/v1?format=pem", ``)
 	f.Add("POST", "sys/mounts/kv", `{"type":"kv","options":{"version":"2"}}`)
 	f.Add("PATCH", "secret/data/a", `{"data":{"a":null},"options":{"cas":1}}`)
 	f.Add("LIST", "secret/metadata/", ``)

@@ -47,6 +47,7 @@ import (
 	"countersign/internal/core/password"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
+	"countersign/internal/core/transit"
 	"countersign/internal/errs"
 	"countersign/internal/front/httpx"
 )
@@ -65,6 +66,7 @@ type Config struct {
 	Passwords *password.Service
 	Devices   *auditdevice.Service
 	IDTokens  *identitytoken.Service
+	Transit   *transit.Service
 	Authn     *authn.Service
 	SignIn    *signin.Service
 	Changes   *change.Service
@@ -102,7 +104,8 @@ func New(c Config) (http.Handler, error) {
 		c.Passwords == nil ||
 		c.Region == "" ||
 		c.Secrets == nil ||
-		c.SignIn == nil {
+		c.SignIn == nil ||
+		c.Transit == nil {
 		return nil, errs.New(errs.Internal, "the vault front lacks a service")
 	}
 	if c.Logger == nil {
@@ -125,6 +128,7 @@ func (f *front) tables() map[string]engine {
 		engineKV2:    newEngine(kv2Rows()),
 
 		mount.Identity: newEngine(entityRows(), groupRows(), identityTokenRows()),
+		mount.Transit:  newEngine(transitRows()),
 	}
 }
 
