@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -38,6 +39,8 @@ type door struct {
 	remove  func(id string) // so that it can be restored
 	restore func(id string)
 	destroy func(id string) // with every version
+	// One version, deleted and brought back: nil where nobody has a word for it.
+	removeVersion, restoreVersion func(id string, number int)
 }
 
 // TestFronts does what can be done with a secret at each front, and sees at every
@@ -54,7 +57,7 @@ func TestFronts(t *testing.T) {
 		run  func(t *testing.T, doors []door, at door, prefix string)
 	}{
 		{"values", sameValues}, {"versions", sameVersions}, {"tags", sameTags}, {"lists", sameLists},
-		{"deletion", sameDeletion}, {"destruction", sameDestruction},
+		{"deletion", sameDeletion}, {"version-deletion", sameVersionDeletion}, {"destruction", sameDestruction},
 	} {
 		t.Run(run.name, func(t *testing.T) {
 			t.Parallel()
@@ -152,32 +155,70 @@ func sameLists(t *testing.T, doors []door, at door, prefix string) {
 	}
 }
 
-// gone is how each door says that a secret is deleted, by the door that did it:
-// Vault deletes the version and leaves the secret, the others mark the secret.
-var gone = map[string]map[string]string{
-	"aws":    {"aws": "InvalidRequestException", "vault": "deleted", "native": "exit 5"},
-	"vault":  {"aws": "ResourceNotFoundException", "vault": "deleted", "native": "exit 3"},
-	"native": {"aws": "InvalidRequestException", "vault": "deleted", "native": "exit 5"},
+// marked is how each door says that a secret is marked for deletion, and gone that
+// a version is deleted. Vault's own deletion is of a version.
+var (
+	marked = map[string]string{"aws": "InvalidRequestException", "vault": "deleted", "native": "exit 5"}
+	gone   = map[string]string{"aws": "ResourceNotFoundException", "vault": "deleted", "native": "exit 3"}
+)
+
+// refuse reads a secret at every door, each of which says that in its own words.
+func refuse(t *testing.T, doors []door, id string, want map[string]string) {
+	t.Helper()
+	for _, d := range doors {
+		if _, why := d.read(id, false); why != want[d.name] {
+			t.Errorf("%s is %q at %s, want %q", id, why, d.name, want[d.name])
+		}
+	}
 }
 
-// sameDeletion deletes, and restores at each door.
+// sameDeletion deletes a secret, and restores it at each door.
 func sameDeletion(t *testing.T, doors []door, at door, prefix string) {
+	want := marked
+	if at.name == "vault" {
+		want = gone
+	}
 	for _, other := range doors {
-		if at.name == "vault" && other.name != "vault" {
-			continue // the others know no deletion of a version that could be undone
-		}
 		id := prefix + other.name
 		one, two := value{text: plant("one")}, value{text: plant("two")}
 		at.write(id, one)
 		at.write(id, two)
 		at.remove(id)
-		for _, d := range doors {
-			if _, why := d.read(id, false); why != gone[at.name][d.name] {
-				t.Errorf("%s, deleted at %s, is %q at %s, want %q", id, at.name, why, d.name, gone[at.name][d.name])
-			}
+		refuse(t, doors, id, want)
+		switch {
+		case at.name != "vault":
+			other.restore(id)
+		case other.restoreVersion == nil:
+			continue
+		default:
+			other.restoreVersion(id, 2)
 		}
-		other.restore(id)
 		expect(t, doors, id, false, two)
+		expect(t, doors, id, true, one)
+	}
+}
+
+// sameVersionDeletion deletes the current version, and brings it back at each door.
+func sameVersionDeletion(t *testing.T, doors []door, at door, prefix string) {
+	if at.removeVersion == nil {
+		return // it has no word for that
+	}
+	for _, other := range doors {
+		if other.restoreVersion == nil {
+			continue
+		}
+		id := prefix + other.name
+		one, two := value{text: plant("one")}, value{text: plant("two")}
+		other.write(id, one)
+		other.write(id, two)
+		at.removeVersion(id, 2)
+		refuse(t, doors, id, gone)
+		expect(t, doors, id, true, one)
+		other.restoreVersion(id, 2)
+		expect(t, doors, id, false, two)
+		at.removeVersion(id, 1)
+		expect(t, doors, id, false, two)
+		other.restoreVersion(id, 1)
 		expect(t, doors, id, true, one)
 	}
 }
@@ -189,7 +230,10 @@ func sameDestruction(t *testing.T, doors []door, at door, prefix string) {
 		other.write(id, value{text: plant("one")})
 		at.destroy(id)
 		for _, d := range doors {
-			want := map[string]string{"aws": "ResourceNotFoundException", "vault": "absent", "native": "exit 3"}[d.name]
+			want := gone[d.name]
+			if d.name == "vault" {
+				want = "absent"
+			}
 			if _, why := d.read(id, false); why != want {
 				t.Errorf("%s, destroyed, is %q at %s, want %q", id, why, d.name, want)
 			}
@@ -354,11 +398,13 @@ func vaultDoor(t *testing.T) door {
 			}
 			return all
 		},
-		number:  func(id string) int { return len(current(id).Versions) },
-		names:   walk,
-		remove:  func(id string) { must(t, kv.Delete(ctx, id)) },
-		restore: func(id string) { must(t, kv.Undelete(ctx, id, []int{current(id).CurrentVersion})) },
-		destroy: func(id string) { must(t, kv.DeleteMetadata(ctx, id)) },
+		number:         func(id string) int { return len(current(id).Versions) },
+		names:          walk,
+		remove:         func(id string) { must(t, kv.Delete(ctx, id)) },
+		restore:        func(id string) { must(t, kv.Undelete(ctx, id, []int{current(id).CurrentVersion})) },
+		destroy:        func(id string) { must(t, kv.DeleteMetadata(ctx, id)) },
+		removeVersion:  func(id string, n int) { must(t, kv.DeleteVersions(ctx, id, []int{n})) },
+		restoreVersion: func(id string, n int) { must(t, kv.Undelete(ctx, id, []int{n})) },
 	}
 }
 
@@ -452,8 +498,10 @@ func nativeDoor(t *testing.T, s *server) door {
 			}
 			return all
 		},
-		remove:  func(id string) { s.countersign(t, "", "delete", id) },
-		restore: func(id string) { s.countersign(t, "", "restore", id) },
-		destroy: func(id string) { s.countersign(t, "", "delete", id, "--force") },
+		remove:         func(id string) { s.countersign(t, "", "delete", id) },
+		restore:        func(id string) { s.countersign(t, "", "restore", id) },
+		destroy:        func(id string) { s.countersign(t, "", "delete", id, "--force") },
+		removeVersion:  func(id string, n int) { s.countersign(t, "", "delete", id, "--version", strconv.Itoa(n)) },
+		restoreVersion: func(id string, n int) { s.countersign(t, "", "restore", id, "--version", strconv.Itoa(n)) },
 	}
 }

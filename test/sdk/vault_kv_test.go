@@ -2,7 +2,6 @@ package sdk
 
 import (
 	"errors"
-	"fmt"
 	"strconv"
 	"sync"
 	"time"
@@ -46,13 +45,13 @@ func kv2(w *vaultWorld) {
 	w.ok("writing other types", err)
 	got, err = kv.Get(ctx, id)
 	w.ok("reading them", err)
-	is(w, "the members", fmt.Sprintln(got.Data["n"], got.Data["f"], got.Data["b"], got.Data["nothing"], got.Data["list"]), "12345678901234567 1.5 true <nil> [a 1]\n")
+	is(w, "the members", inWords(got.Data["n"], got.Data["f"], got.Data["b"], got.Data["nothing"], got.Data["list"]), "12345678901234567 1.5 true <nil> [a 1]")
 	w.holds("the object", got.Data["o"].(map[string]any), "k", "deep")
 
 	// The members of the value without what they hold.
 	keys, err := w.Logical().ReadWithContext(ctx, "secret/subkeys/"+id)
 	w.ok("the keys", err)
-	is(w, "the keys", fmt.Sprint(keys.Data["subkeys"]), "map[b:<nil> f:<nil> list:<nil> n:<nil> nothing:<nil> o:map[k:<nil>]]")
+	is(w, "the keys", inWords(keys.Data["subkeys"]), "map[b:<nil> f:<nil> list:<nil> n:<nil> nothing:<nil> o:map[k:<nil>]]")
 }
 
 // kv2Patch changes members of a value with each method that the client has.
@@ -151,13 +150,13 @@ func kv2Metadata(w *vaultWorld) {
 		DeleteVersionAfter: time.Hour, CustomMetadata: map[string]any{"owner": "team", "tier": "1"}}))
 	m, err := kv.GetMetadata(ctx, id)
 	w.ok("reading them", err)
-	is(w, "they", fmt.Sprint(m.CASRequired, m.MaxVersions, m.DeleteVersionAfter, m.CurrentVersion, m.CustomMetadata), "true 3 1h0m0s 0 map[owner:team tier:1]")
+	is(w, "they", inWords(m.CASRequired, m.MaxVersions, m.DeleteVersionAfter, m.CurrentVersion, m.CustomMetadata), "true 3 1h0m0s 0 map[owner:team tier:1]")
 	w.recently("its creation", m.CreatedTime)
 	_, err = kv.Put(ctx, id, object("v", "one"))
 	w.refused("a write without cas", err, 400, "check-and-set parameter required for this call")
 	put, err := kv.Put(ctx, id, object("v", "one"), vault.WithCheckAndSet(0))
 	w.ok("a write with it", err)
-	is(w, "the custom metadata of a write", fmt.Sprint(put.CustomMetadata), "map[owner:team tier:1]")
+	is(w, "the custom metadata of a write", inWords(put.CustomMetadata), "map[owner:team tier:1]")
 	if left := time.Until(put.VersionMetadata.DeletionTime); left < 55*time.Minute || left > 65*time.Minute {
 		w.Errorf("the version ends in %v", left)
 	}
@@ -167,10 +166,10 @@ func kv2Metadata(w *vaultWorld) {
 		CustomMetadata: map[string]any{"tier": nil, "more": "x"}}))
 	m, err = kv.GetMetadata(ctx, id)
 	w.ok("reading them", err)
-	is(w, "they", fmt.Sprint(m.CASRequired, m.MaxVersions, m.DeleteVersionAfter, m.CurrentVersion, m.CustomMetadata), "false 5 0s 1 map[more:x owner:team]")
+	is(w, "they", inWords(m.CASRequired, m.MaxVersions, m.DeleteVersionAfter, m.CurrentVersion, m.CustomMetadata), "false 5 0s 1 map[more:x owner:team]")
 	got, err := kv.Get(ctx, id)
 	w.ok("reading the value", err)
-	is(w, "the custom metadata of a read", fmt.Sprint(got.CustomMetadata), "map[more:x owner:team]")
+	is(w, "the custom metadata of a read", inWords(got.CustomMetadata), "map[more:x owner:team]")
 
 	for i := range 9 {
 		_, err := kv.Put(ctx, id, object("v", strconv.Itoa(i)))

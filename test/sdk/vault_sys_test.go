@@ -2,7 +2,6 @@ package sdk
 
 import (
 	"bytes"
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -38,7 +37,7 @@ func mounts(w *vaultWorld) {
 	if m == nil {
 		return
 	}
-	is(w, "the mount", fmt.Sprint(m.Type, m.Description, m.Options["version"], m.Config.DefaultLeaseTTL, m.Config.MaxLeaseTTL), "kvof a scenario23600 86400")
+	is(w, "the mount", inWords(m.Type, m.Description, m.Options["version"], m.Config.DefaultLeaseTTL, m.Config.MaxLeaseTTL), "kv of a scenario 2 3600 86400")
 	is(w, "what it has to be told by", m.Accessor != "" && m.UUID != "", true)
 	one, err := sys.GetMountWithContext(ctx, w.name)
 	w.ok("reading one", err)
@@ -48,7 +47,7 @@ func mounts(w *vaultWorld) {
 	w.ok("tuning", sys.TuneMountWithContext(ctx, w.name, vault.MountConfigInput{Description: &described, DefaultLeaseTTL: "30m", Options: map[string]string{"version": "2"}}))
 	cfg, err := sys.MountConfigWithContext(ctx, w.name)
 	w.ok("how it is tuned", err)
-	is(w, "how it is tuned", fmt.Sprint(cfg.DefaultLeaseTTL, cfg.MaxLeaseTTL), "1800 86400")
+	is(w, "how it is tuned", inWords(cfg.DefaultLeaseTTL, cfg.MaxLeaseTTL), "1800 86400")
 
 	_, err = w.KVv2(w.name).Put(ctx, "app", object("v", "one"))
 	w.ok("writing", err)
@@ -75,14 +74,14 @@ func authMounts(w *vaultWorld) {
 	if all["token/"] == nil || all[w.name+"/"] == nil {
 		w.Fatalf("the login methods are %v", slices.Sorted(maps.Keys(all)))
 	}
-	is(w, "the method", fmt.Sprint(all[w.name+"/"].Type, all[w.name+"/"].Config.DefaultLeaseTTL), "approle3600")
+	is(w, "the method", inWords(all[w.name+"/"].Type, all[w.name+"/"].Config.DefaultLeaseTTL), "approle 3600")
 	one, err := sys.GetAuthWithContext(ctx, w.name)
 	w.ok("reading one", err)
 	is(w, "its accessor", one.Accessor, all[w.name+"/"].Accessor)
 	w.ok("tuning", sys.TuneMountWithContext(ctx, "auth/"+w.name, vault.MountConfigInput{MaxLeaseTTL: "2h"}))
 	cfg, err := sys.MountConfigWithContext(ctx, "auth/"+w.name)
 	w.ok("how it is tuned", err)
-	is(w, "how it is tuned", fmt.Sprint(cfg.DefaultLeaseTTL, cfg.MaxLeaseTTL), "3600 7200")
+	is(w, "how it is tuned", inWords(cfg.DefaultLeaseTTL, cfg.MaxLeaseTTL), "3600 7200")
 	w.ok("disabling", sys.DisableAuthWithContext(ctx, w.name))
 	all, err = sys.ListAuthWithContext(ctx)
 	w.ok("listing", err)
@@ -147,18 +146,18 @@ func status(w *vaultWorld) {
 	ctx, sys := w.Context(), w.Sys()
 	health, err := sys.HealthWithContext(ctx)
 	w.ok("the health", err)
-	is(w, "the health", fmt.Sprint(health.Initialized, health.Sealed, health.Standby), "true false false")
+	is(w, "the health", inWords(health.Initialized, health.Sealed, health.Standby), "true false false")
 	w.recently("the server's clock", time.Unix(health.ServerTimeUTC, 0))
 	seal, err := sys.SealStatusWithContext(ctx)
 	w.ok("the seal", err)
-	is(w, "the seal", fmt.Sprintln(seal.Initialized, seal.Sealed, seal.Version), "true false "+health.Version+"\n")
+	is(w, "the seal", inWords(seal.Initialized, seal.Sealed, seal.Version), "true false "+health.Version)
 	is(w, "the store's name", seal.ClusterID != "" && seal.ClusterID == health.ClusterID, true)
 	initialized, err := sys.InitStatusWithContext(ctx)
 	w.ok("whether it is initialized", err)
 	is(w, "whether it is initialized", initialized, true)
 	lead, err := sys.LeaderWithContext(ctx)
 	w.ok("the leader", err)
-	is(w, "the leader", fmt.Sprint(lead.HAEnabled, lead.IsSelf), "false true")
+	is(w, "the leader", inWords(lead.HAEnabled, lead.IsSelf), "false true")
 	w.refused("sealing without a token", sys.SealWithContext(ctx), 403, "missing client token")
 }
 

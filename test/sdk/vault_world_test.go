@@ -2,6 +2,7 @@ package sdk
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -140,3 +141,6 @@ func (w *vaultWorld) keys(path string) string {
 	}
 	return strings.Join(names, " ")
 }
+
+// inWords is what a client answered, each with a blank between.
+func inWords(all ...any) string { return strings.TrimSuffix(fmt.Sprintln(all...), "\n") }
