@@ -46,6 +46,7 @@ import (
 	"countersign/internal/core/password"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
+	"countersign/internal/core/token"
 	"countersign/internal/errs"
 	"countersign/internal/front/httpx"
 )
@@ -65,6 +66,7 @@ type Config struct {
 	Devices   *auditdevice.Service
 	Authn     *authn.Service
 	SignIn    *signin.Service
+	Tokens    *token.Service
 	Changes   *change.Service
 	Gate      *gate.Gate
 	Home      string         // account of requests that name no namespace and prove nobody
@@ -90,7 +92,7 @@ type front struct {
 // New returns the handler of everything under Base. It expects the path as the
 // client sent it.
 func New(c Config) (http.Handler, error) {
-	if c.Secrets == nil || c.Mounts == nil || c.Passwords == nil || c.Devices == nil || c.Authn == nil || c.SignIn == nil || c.Changes == nil || c.Gate == nil || c.Home == "" || c.Region == "" {
+	if c.Secrets == nil || c.Mounts == nil || c.Passwords == nil || c.Devices == nil || c.Authn == nil || c.SignIn == nil || c.Tokens == nil || c.Changes == nil || c.Gate == nil || c.Home == "" || c.Region == "" {
 		return nil, errs.New(errs.Internal, "the vault front lacks a service")
 	}
 	if c.Logger == nil {
@@ -108,9 +110,11 @@ func New(c Config) (http.Handler, error) {
 // tables are the rows of every engine.
 func (f *front) tables() map[string]engine {
 	return map[string]engine{
-		mount.System: newEngine(sysRows(), mountRows(), policyRows(), passwordRows(), auditRows()),
-		engineKV1:    newEngine(kv1Rows()),
-		engineKV2:    newEngine(kv2Rows()),
+		mount.System:    newEngine(sysRows(), mountRows(), policyRows(), passwordRows(), auditRows(), capabilityRows(), wrappingRows(), leaseRows()),
+		mount.Token:     newEngine(tokenRows(), tokenRoleRows()),
+		mount.Cubbyhole: newEngine(cubbyholeRows()),
+		engineKV1:       newEngine(kv1Rows()),
+		engineKV2:       newEngine(kv2Rows()),
 	}
 }
 
@@ -155,11 +159,12 @@ func (f *front) serve(w http.ResponseWriter, c *call) (*answer, error) {
 		ctx, cancel = context.WithTimeout(ctx, deadline)
 		defer cancel()
 	}
-	if mayBeOpen(c.path) {
+	wrapping := c.bringsWrapping()
+	if wrapping || mayBeOpen(c.path) {
 		if err := f.locateOpen(ctx, c); err != nil {
 			return nil, err
 		}
-		if c.row != nil && c.row.open {
+		if c.row != nil && (c.row.open || wrapping) {
 			return f.do(ctx, w, c)
 		}
 	}
@@ -208,11 +213,17 @@ func (f *front) do(ctx context.Context, w http.ResponseWriter, c *call) (*answer
 		return nil, f.record(ctx, c.who, c.row.name(), err)
 	}
 	c.inVault()
+	wraps := c.wrapTTL > 0 && !c.row.naked
+	if wraps {
+		if err := f.Tokens.MayWrap(ctx, c.who, c.wrapTTL, c.path); err != nil {
+			return nil, err
+		}
+	}
 	ans, err := c.row.do(ctx, c)
 	if c.err != nil { // the row found its parameters wrong and went no further
 		return nil, f.record(ctx, c.who, c.row.name(), c.err)
 	}
-	if err != nil || c.wrapTTL == 0 {
+	if err != nil || !wraps {
 		return ans, err
 	}
 	return f.wrapped(ctx, c, ans)
