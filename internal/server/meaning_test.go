@@ -42,8 +42,19 @@ func newDoors(t *testing.T) *doors {
 
 // vaultOver configures the Vault front over a core.
 func vaultOver(c *coretest.Core) vault.Config {
-	return vault.Config{Secrets: c.Secrets, Mounts: c.Mounts, Passwords: c.Passwords, Devices: c.Devices, IDTokens: c.IDTokens, Authn: c.Authn, SignIn: c.SignIn, Transit: c.Transit, Changes: c.Changes, Gate: c.Gate,
-		Home: coretest.Home, Region: coretest.Region, Version: "test"}
+	return vault.Config{
+		Authn:     c.Authn,
+		Changes:   c.Changes,
+		Devices:   c.Devices,
+		Gate:      c.Gate,
+		IDTokens:  c.IDTokens,
+		Mounts:    c.Mounts,
+		Passwords: c.Passwords,
+		Secrets:   c.Secrets,
+		SignIn:    c.SignIn,
+		Tokens:    c.Tokens,
+		Transit:   c.Transit,
+		Home:      coretest.Home, Region: coretest.Region, Version: "test"}
 }
 
 // kv sends a request to the Vault front.

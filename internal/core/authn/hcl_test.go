@@ -173,6 +173,11 @@ func TestPolicyTestByPath(t *testing.T) {
 	}
 }
 
+// of finds somebody to ask about.
+func of(who *caller.Caller) func(kv.Reader) (*caller.Caller, error) {
+	return func(kv.Reader) (*caller.Caller, error) { return who, nil }
+}
+
 func TestCapabilitiesOfTokens(t *testing.T) {
 	f := start(t, coretest.Config{})
 	f.makeSecret("app/db")
@@ -188,7 +193,7 @@ func TestCapabilitiesOfTokens(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("own capabilities differ (-want +got):\n%s", diff)
 	}
-	got, err = f.Authn.Capabilities(f.ctx, f.Admin, authn.CapabilitiesRequest{Of: &bob, Paths: paths[:1]}, f.Secrets.Resources())
+	got, err = f.Authn.Capabilities(f.ctx, f.Admin, authn.CapabilitiesRequest{Of: of(&bob), Paths: paths[:1]}, f.Secrets.Resources())
 	if diff := cmp.Diff(map[string][]string{paths[0]: want[paths[0]]}, got); err != nil || diff != "" {
 		t.Errorf("asked by another: %v\n%s", err, diff)
 	}
@@ -197,12 +202,21 @@ func TestCapabilitiesOfTokens(t *testing.T) {
 		t.Errorf("the administrator's: %v\n%s", err, diff)
 	}
 	bob.Token = nil
-	_, err = f.Authn.Capabilities(f.ctx, bob, authn.CapabilitiesRequest{Of: &f.Admin, Paths: paths}, f.Secrets.Resources())
+	_, err = f.Authn.Capabilities(f.ctx, bob, authn.CapabilitiesRequest{Of: of(&f.Admin), Paths: paths}, f.Secrets.Resources())
 	f.expect(err, "denied/no-match")
+	_, err = f.Authn.Capabilities(f.ctx, bob, authn.CapabilitiesRequest{Of: of(nil), Paths: paths}, f.Secrets.Resources())
+	f.expect(err, "denied/no-match")
+	_, err = f.Authn.Capabilities(f.ctx, f.Admin, authn.CapabilitiesRequest{Of: of(nil), Paths: paths}, f.Secrets.Resources())
+	f.expect(err, "not-found/"+authn.CodeNobody)
+	carol := bob
+	carol.Token = &caller.Token{Granted: []string{"reads"}, Key: "y"}
+	for path, want := range map[string]bool{"secret/data/app": true, "auth/ci/login": false, "nowhere/x": false, "cubbyhole/x": false} {
+		if ok, err := f.Authn.MayEnter(f.ctx, carol, path); err != nil || ok != want {
+			t.Errorf("may enter %s: %v, %v", path, ok, err)
+		}
+	}
 	f.must(f.DB.View(f.ctx, func(r kv.Reader) error {
-		carol := bob
-		carol.Token = &caller.Token{Granted: []string{"reads"}, Key: "y"}
-		grants, err := f.Authn.PathGrants(r, carol)
+		grants, err := f.Authn.OwnGrants(f.ctx, carol)
 		f.must(err)
 		want := policy.PathGrants{Exact: map[string][]string{"secret/data/bob": {"create", "read"}, "secret/data/app/root": {"deny"}},
 			Glob: map[string][]string{"secret/data/app/": {"read"}}}

@@ -1,8 +1,12 @@
 package gate
 
 import (
+	"context"
+
+	"countersign/internal/caller"
 	"countersign/internal/core/policy"
 	"countersign/internal/errs"
+	"countersign/internal/kv"
 )
 
 // AllowOwn is Allow for what everybody may do with the proof of who they are:
@@ -36,6 +40,20 @@ func (a *Access) AllowSelf(req *policy.Request) error {
 		return nil
 	}
 	return err
+}
+
+// Ahead asks, before an operation, whether another one may follow it that needs no
+// more than AllowSelf. Only a refusal leaves a record: the other one is to ask
+// again.
+func (g *Gate) Ahead(ctx context.Context, who caller.Caller, req *policy.Request) error {
+	rec := NewRecord(who, req.Op, "")
+	err := g.DB.View(ctx, func(r kv.Reader) error {
+		return NewAccess(r, g.Auth, who, &rec).AllowSelf(req)
+	})
+	if err == nil {
+		return nil
+	}
+	return g.Finish(ctx, &rec, err)
 }
 
 func (a *Access) aboutCaller(req *policy.Request) error {

@@ -218,3 +218,15 @@ func (s *Service) ListAccessors(ctx context.Context, who caller.Caller, after st
 	})
 	return accessors, more, err
 }
+
+// Finder is CallerOf to be run later, with the circumstances that fill adds.
+func (s *Service) Finder(acct string, ref Ref, now time.Time, fill func(caller.Caller) caller.Caller) authn.Finder {
+	return func(r kv.Reader) (*caller.Caller, error) {
+		who, err := s.CallerOf(r, acct, ref, now)
+		if err != nil || who == nil {
+			return nil, err
+		}
+		filled := fill(*who)
+		return &filled, nil
+	}
+}

@@ -26,7 +26,8 @@ const (
 	MaxPolicies = 64 // named in one token or role
 	MaxMeta     = 64
 	MaxCIDRs    = 64
-	MaxText     = 512 // characters of a name, path or piece of metadata
+	MaxText     = 512  // characters of a name, path or piece of metadata
+	MaxPath     = 2048 // of what a wrapped answer is the answer of
 
 	MaxEntries = 256      // in a cubbyhole
 	MaxEntry   = 64 << 10 // bytes of one

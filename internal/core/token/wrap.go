@@ -51,14 +51,8 @@ type Unwrapped struct {
 // unwrapped, once. It ends with the caller's principal, not with what the caller
 // comes with.
 func (s *Service) Wrap(ctx context.Context, who caller.Caller, req WrapRequest) (Wrapped, error) {
-	err := name.Text("creation_path", req.Path, MaxText)
-	switch {
-	case err != nil:
-	case req.TTL <= 0:
-		err = errs.InvalidField("ttl", "an answer is wrapped for a time")
-	case req.TTL > s.maxTTL:
-		err = errs.InvalidField("ttl", "an answer is wrapped for %s at most", s.maxTTL)
-	case req.Body.Len() > MaxWrapped:
+	err := s.checkWrap(req.TTL, req.Path)
+	if err == nil && req.Body.Len() > MaxWrapped {
 		err = &errs.Error{Kind: errs.Limit, Msg: "an answer that is wrapped has at most 1048576 bytes"}
 	}
 	if err != nil {
@@ -83,6 +77,30 @@ func (s *Service) Wrap(ctx context.Context, who caller.Caller, req WrapRequest) 
 		return Wrapped{}, err
 	}
 	return out, nil
+}
+
+// checkWrap refuses what no wrapped answer can be like.
+func (s *Service) checkWrap(ttl time.Duration, path string) error {
+	switch {
+	case ttl <= 0:
+		return errs.InvalidField("ttl", "an answer is wrapped for a time")
+	case ttl > s.maxTTL:
+		return errs.InvalidField("ttl", "an answer is wrapped for %s at most", s.maxTTL)
+	}
+	return name.Text("creation_path", path, MaxPath)
+}
+
+// MayWrap refuses, before an operation, what Wrap would refuse after it, when what
+// was asked for has been done and nobody gets the answer. A caller that is not
+// proved yet may.
+func (s *Service) MayWrap(ctx context.Context, who caller.Caller, ttl time.Duration, path string) error {
+	if err := s.checkWrap(ttl, path); err != nil {
+		return s.ended(ctx, who, policy.WrapResponse, err)
+	}
+	if who.Name == "" {
+		return nil
+	}
+	return s.gate.Ahead(ctx, who, &policy.Request{Op: policy.WrapResponse, Resource: who.ARN(), Account: who.Account})
 }
 
 // wrap stores a wrapping token.

@@ -1,7 +1,6 @@
 package vault
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"strconv"
@@ -150,9 +149,4 @@ func (c *call) mountType() string {
 		return c.mount.Type
 	}
 	return c.kind
-}
-
-// wrapped puts an answer behind a token that opens it once.
-func (f *front) wrapped(_ context.Context, _ *call, _ *answer) (*answer, error) {
-	return nil, errs.Coded(errs.Invalid, codeWrapped, "this answer cannot be wrapped")
 }

@@ -6,6 +6,7 @@ import (
 
 	"countersign/internal/caller"
 	"countersign/internal/core/signin"
+	"countersign/internal/core/token"
 	"countersign/internal/errs"
 	"countersign/internal/sensitive"
 )
@@ -25,17 +26,19 @@ func (c *call) token() string {
 
 // authenticate proves who sent a request. What is wrong with a token is not told.
 func (f *front) authenticate(ctx context.Context, c *call) (caller.Caller, error) {
-	token := c.token()
-	if token == "" {
+	proof := c.token()
+	if proof == "" {
 		return caller.Caller{}, errs.Coded(errs.Unauthenticated, codeNoToken, "missing client token")
 	}
 	var who caller.Caller
 	var err error
 	switch {
-	case signin.IsAccessToken(token):
-		who, err = f.SignIn.Authenticate(ctx, sensitive.FromString(token), c.meta.Time)
+	case token.IsToken(proof):
+		who, err = f.Tokens.Authenticate(ctx, proof, c.meta.Time, c.meta.Source)
+	case signin.IsAccessToken(proof):
+		who, err = f.SignIn.Authenticate(ctx, sensitive.FromString(proof), c.meta.Time)
 	default:
-		who, err = f.Authn.AuthenticateToken(ctx, token, c.meta.Time)
+		who, err = f.Authn.AuthenticateToken(ctx, proof, c.meta.Time)
 	}
 	if err != nil {
 		return caller.Caller{}, err

@@ -415,3 +415,12 @@ func (c *call) take(p *call) {
 		c.err = p.err
 	}
 }
+
+// given is a parameter, nil when there is none.
+func given[T any](c *call, name string, read func(string) T) *T {
+	if !c.has(name) {
+		return nil
+	}
+	v := read(name)
+	return &v
+}

@@ -18,8 +18,8 @@ const (
 	codeMethod    = "method"
 	codePath      = "path"
 	codeRoute     = "no-route"
-	codeWrapped   = "not-wrapped"
 	codePreflight = "preflight" // Denied, in a client's words
+	codeNotFound  = "not-found" // so, too, where Vault has words for what is not there
 )
 
 // status is the one mapping of kinds to HTTP. What clients know by another number
@@ -66,7 +66,7 @@ func texts(e *errs.Error) []string {
 			return []string{"missing client token"}
 		}
 		return []string{"permission denied"}
-	case e.Code == codePreflight:
+	case e.Code == codePreflight || e.Code == codeNotFound:
 		return []string{e.Msg}
 	case e.Kind == errs.Denied:
 		if e.Decision != "" {

@@ -30,8 +30,19 @@ func newServer(t testing.TB, c coretest.Config) *server {
 }
 
 func config(core *coretest.Core, c coretest.Config) Config {
-	return Config{Secrets: core.Secrets, Mounts: core.Mounts, Passwords: core.Passwords, Devices: core.Devices, IDTokens: core.IDTokens, Authn: core.Authn, SignIn: core.SignIn, Transit: core.Transit, Changes: core.Changes, Gate: core.Gate,
-		Home: coretest.Home, Region: coretest.Region, Logger: c.Logger, Version: "test", Cluster: "cluster"}
+	return Config{
+		Authn:     core.Authn,
+		Changes:   core.Changes,
+		Devices:   core.Devices,
+		Gate:      core.Gate,
+		IDTokens:  core.IDTokens,
+		Mounts:    core.Mounts,
+		Passwords: core.Passwords,
+		Secrets:   core.Secrets,
+		SignIn:    core.SignIn,
+		Tokens:    core.Tokens,
+		Transit:   core.Transit,
+		Home:      coretest.Home, Region: coretest.Region, Logger: c.Logger, Version: "test", Cluster: "cluster"}
 }
 
 // tokenOf is an access key as a token.

@@ -68,15 +68,6 @@ func putTokenConfig(ctx context.Context, c *call) (*answer, error) {
 	return c.done(c.f.IDTokens.PutConfig(ctx, c.who, issuer))
 }
 
-// given is a parameter, nil when there is none.
-func given[T any](c *call, name string, read func(string) T) *T {
-	if !c.has(name) {
-		return nil
-	}
-	v := read(name)
-	return &v
-}
-
 func listIdentityKeys(ctx context.Context, c *call) (*answer, error) {
 	return keys(c.f.IDTokens.ListKeys(ctx, c.who))
 }

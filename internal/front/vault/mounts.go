@@ -270,23 +270,42 @@ func remountStatus(ctx context.Context, c *call) (*answer, error) {
 		"migration_info": map[string]string{"source_mount": from + "/", "target_mount": to + "/", "status": "success"}}), nil
 }
 
-// uiMounts lists what the caller's account has, for clients that show it.
+// uiMounts lists those mounts of the caller's account below which the caller may do
+// anything, for clients that show them, and those whose configuration has them
+// shown to everybody.
 func uiMounts(ctx context.Context, c *call) (*answer, error) {
+	secrets, logins := fixed(false), fixed(true)
+	for _, m := range append(c.table.All(false), c.table.All(true)...) {
+		enters, err := c.f.Authn.MayEnter(ctx, c.who, m.Path+"/")
+		switch {
+		case err != nil:
+			return nil, c.f.record(ctx, c.who, c.row.name(), err)
+		case !enters && m.Config.Listing != "unauth":
+		case m.Login():
+			logins[strings.TrimPrefix(m.Path, mount.Auth)+"/"] = showMount(m)
+		default:
+			secrets[m.Path+"/"] = showMount(m)
+		}
+	}
 	if err := c.f.record(ctx, c.who, c.row.name(), nil); err != nil {
 		return nil, err
 	}
-	return ok(map[string]any{"secret": shown(c.table, false), "auth": shown(c.table, true)}), nil
+	return ok(map[string]any{"secret": secrets, "auth": logins}), nil
 }
 
 // uiMount tells a client which engine a path leads to before it asks there: the
-// path of the mount, and of a key-value engine its version. Whoever has a token of
-// the account may know that.
+// path of the mount, and of a key-value engine its version. Who may do nothing
+// below a mount is told what it would be if there were none.
 func uiMount(ctx context.Context, c *call) (*answer, error) {
 	m, _ := c.table.At(strings.Trim(c.vars[0], "/"))
-	var refused error
+	enters, refused := false, error(nil)
+	if m != nil {
+		enters, refused = c.f.Authn.MayEnter(ctx, c.who, m.Path+"/")
+	}
 	out := mountJSON{}
 	switch name, _, _ := strings.Cut(c.vars[0], "/"); {
-	case m != nil:
+	case refused != nil:
+	case enters:
 		out = showMount(m)
 		out.Path = m.Path + "/"
 	case slices.Contains(slices.Collect(maps.Keys(fixed(false))), name+"/"):

@@ -39,7 +39,9 @@ type row struct {
 	op   policy.Op // what the core is asked first; names it in records and metrics
 	as   string    // that name where no operation is asked
 	open bool      // asks for no token
-	do   func(ctx context.Context, c *call) (*answer, error)
+	// naked: its answers are never put behind a wrapping token.
+	naked bool
+	do    func(ctx context.Context, c *call) (*answer, error)
 
 	parts []string
 	verbs []string

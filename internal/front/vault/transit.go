@@ -34,7 +34,7 @@ func transitRows() []row {
 
 		{methods: "POST", path: "encrypt/{name}", op: policy.Encrypt, do: encrypt},
 		{methods: "POST", path: "decrypt/{name}", op: policy.Decrypt, do: decrypt},
-		{methods: "POST", path: "rewrap/{name}", op: policy.ReEncrypt, do: rewrap},
+		{methods: "POST", path: "rewrap/{name}", op: policy.ReEncrypt, do: reEncrypt},
 		{methods: "POST", path: "datakey/plaintext/{name}", op: policy.GenerateDataKey, do: dataKey(true)},
 		{methods: "POST", path: "datakey/wrapped/{name}", op: policy.GenerateWrappedKey, do: dataKey(false)},
 		{methods: "POST", path: "sign/{name}", op: policy.Sign, do: sign},

@@ -236,7 +236,7 @@ func decrypt(ctx context.Context, c *call) (*answer, error) {
 	return &answer{code: code, data: showAll(list, show), warnings: warnings}, nil
 }
 
-func rewrap(ctx context.Context, c *call) (*answer, error) {
+func reEncrypt(ctx context.Context, c *call) (*answer, error) {
 	req, list := c.ciphertexts()
 	if c.err != nil {
 		return nil, nil

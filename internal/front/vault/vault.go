@@ -47,6 +47,7 @@ import (
 	"countersign/internal/core/password"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
+	"countersign/internal/core/token"
 	"countersign/internal/core/transit"
 	"countersign/internal/errs"
 	"countersign/internal/front/httpx"
@@ -69,6 +70,7 @@ type Config struct {
 	Transit   *transit.Service
 	Authn     *authn.Service
 	SignIn    *signin.Service
+	Tokens    *token.Service
 	Changes   *change.Service
 	Gate      *gate.Gate
 	Home      string         // account of requests that name no namespace and prove nobody
@@ -105,6 +107,7 @@ func New(c Config) (http.Handler, error) {
 		c.Region == "" ||
 		c.Secrets == nil ||
 		c.SignIn == nil ||
+		c.Tokens == nil ||
 		c.Transit == nil {
 		return nil, errs.New(errs.Internal, "the vault front lacks a service")
 	}
@@ -123,12 +126,13 @@ func New(c Config) (http.Handler, error) {
 // tables are the rows of every engine.
 func (f *front) tables() map[string]engine {
 	return map[string]engine{
-		mount.System: newEngine(sysRows(), mountRows(), policyRows(), passwordRows(), auditRows()),
-		engineKV1:    newEngine(kv1Rows()),
-		engineKV2:    newEngine(kv2Rows()),
-
-		mount.Identity: newEngine(entityRows(), groupRows(), identityTokenRows()),
-		mount.Transit:  newEngine(transitRows()),
+		engineKV1:       newEngine(kv1Rows()),
+		engineKV2:       newEngine(kv2Rows()),
+		mount.Cubbyhole: newEngine(cubbyholeRows()),
+		mount.Identity:  newEngine(entityRows(), groupRows(), identityTokenRows()),
+		mount.System:    newEngine(sysRows(), mountRows(), policyRows(), passwordRows(), auditRows(), capabilityRows(), wrappingRows(), leaseRows()),
+		mount.Token:     newEngine(tokenRows(), tokenRoleRows()),
+		mount.Transit:   newEngine(transitRows()),
 	}
 }
 
@@ -173,11 +177,12 @@ func (f *front) serve(w http.ResponseWriter, c *call) (*answer, error) {
 		ctx, cancel = context.WithTimeout(ctx, deadline)
 		defer cancel()
 	}
-	if mayBeOpen(c.path) {
+	wrapping := c.bringsWrapping()
+	if wrapping || mayBeOpen(c.path) {
 		if err := f.locateOpen(ctx, c); err != nil {
 			return nil, err
 		}
-		if c.row != nil && c.row.open {
+		if c.row != nil && (c.row.open || wrapping) {
 			return f.do(ctx, w, c)
 		}
 	}
@@ -229,11 +234,17 @@ func (f *front) do(ctx context.Context, w http.ResponseWriter, c *call) (*answer
 		return nil, f.record(ctx, c.who, c.row.name(), err)
 	}
 	c.inVault()
+	wraps := c.wrapTTL > 0 && !c.row.naked
+	if wraps {
+		if err := f.Tokens.MayWrap(ctx, c.who, c.wrapTTL, c.path); err != nil {
+			return nil, err
+		}
+	}
 	ans, err := c.row.do(ctx, c)
 	if c.err != nil { // the row found its parameters wrong and went no further
 		return nil, f.record(ctx, c.who, c.row.name(), c.err)
 	}
-	if err != nil || c.wrapTTL == 0 {
+	if err != nil || !wraps {
 		return ans, err
 	}
 	return f.wrapped(ctx, c, ans)
