@@ -192,3 +192,27 @@ func TestMeaningOfDeletion(t *testing.T) {
 		t.Errorf("the table has %d rows", rows)
 	}
 }
+
+// A token whose policy lets it change secrets and not make them is refused outright
+// when it makes one: that it calls the same path is no permission to propose.
+func TestUpdateIsNoProposal(t *testing.T) {
+	d := newDoors(t)
+	d.want(204, "PUT", "sys/policies/acl/changes", `{"policy":"path \"secret/data/*\" { capabilities = [\"update\"] }"}`)
+	d.want(200, "POST", "secret/data/there", `{"data":{"v":"1"}}`)
+	made := d.want(200, "POST", "auth/token/create", `{"policies":["changes"],"no_default_policy":true}`)
+	d.token = made["auth"].(map[string]any)["client_token"].(string)
+	d.want(200, "POST", "secret/data/there", `{"data":{"v":"2"}}`)
+	if out := d.want(403, "POST", "secret/data/new", `{"data":{"v":"1"}}`); strings.Contains(fmt.Sprint(out["errors"]), "awaits approval") {
+		t.Errorf("it became a proposal: %v", out)
+	}
+}
+
+// want is kv with the status that the answer has to have.
+func (d *doors) want(code int, method, path, body string) map[string]any {
+	d.t.Helper()
+	got, out := d.kv(method, path, body)
+	if got != code {
+		d.t.Fatalf("%s %s: %d %v, want %d", method, path, got, out, code)
+	}
+	return out
+}

@@ -170,6 +170,9 @@ func (a *Access) May(req *policy.Request, op policy.Op, resource *policy.Set) (b
 	}
 	ask := *req
 	ask.Op, ask.Caller = op, a.Who
+	if ask.Under == "" {
+		ask.Caller.Call = nil // what the request is called says nothing of another operation
+	}
 	d, err := a.auth.Authorize(a.Reader, a.at, &ask, resource)
 	return d.Allowed, err
 }
