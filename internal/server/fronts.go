@@ -38,7 +38,7 @@ func (s *Server) fronts(o Options) (err error) {
 			Rate: native.Rate(cfg.Reviews), Gate: c.gate, SignIn: c.signin, Proxies: proxies, Observe: s.metrics, Region: cfg.Regions[0], Regions: cfg.Regions, Logger: s.logger, Draining: s.draining})
 	}
 	if err == nil && slices.Contains(cfg.Fronts, config.FrontVault) {
-		s.vault, err = vault.New(vault.Config{Secrets: c.secrets, Mounts: c.mounts, Passwords: c.passwords, Devices: c.devices, IDTokens: c.idTokens, Authn: c.authn, SignIn: c.signin, Transit: c.transit, Changes: c.changes, Gate: c.gate,
+		s.vault, err = vault.New(vault.Config{Secrets: c.secrets, Mounts: c.mounts, Passwords: c.passwords, Logins: c.logins, Devices: c.devices, IDTokens: c.idTokens, Authn: c.authn, SignIn: c.signin, Transit: c.transit, Changes: c.changes, Gate: c.gate,
 			Home: cfg.Account, Region: cfg.Regions[0], Proxies: proxies, Observe: s.metrics, Logger: s.logger,
 			Version: o.Version, Cluster: c.log.ID(), Draining: s.draining})
 	}

@@ -42,7 +42,7 @@ func newDoors(t *testing.T) *doors {
 
 // vaultOver configures the Vault front over a core.
 func vaultOver(c *coretest.Core) vault.Config {
-	return vault.Config{Secrets: c.Secrets, Mounts: c.Mounts, Passwords: c.Passwords, Devices: c.Devices, IDTokens: c.IDTokens, Authn: c.Authn, SignIn: c.SignIn, Transit: c.Transit, Changes: c.Changes, Gate: c.Gate,
+	return vault.Config{Secrets: c.Secrets, Mounts: c.Mounts, Passwords: c.Passwords, Logins: c.Logins, Devices: c.Devices, IDTokens: c.IDTokens, Authn: c.Authn, SignIn: c.SignIn, Transit: c.Transit, Changes: c.Changes, Gate: c.Gate,
 		Home: coretest.Home, Region: coretest.Region, Version: "test"}
 }
 

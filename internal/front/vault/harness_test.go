@@ -30,7 +30,7 @@ func newServer(t testing.TB, c coretest.Config) *server {
 }
 
 func config(core *coretest.Core, c coretest.Config) Config {
-	return Config{Secrets: core.Secrets, Mounts: core.Mounts, Passwords: core.Passwords, Devices: core.Devices, IDTokens: core.IDTokens, Authn: core.Authn, SignIn: core.SignIn, Transit: core.Transit, Changes: core.Changes, Gate: core.Gate,
+	return Config{Secrets: core.Secrets, Mounts: core.Mounts, Passwords: core.Passwords, Logins: core.Logins, Devices: core.Devices, IDTokens: core.IDTokens, Authn: core.Authn, SignIn: core.SignIn, Transit: core.Transit, Changes: core.Changes, Gate: core.Gate,
 		Home: coretest.Home, Region: coretest.Region, Logger: c.Logger, Version: "test", Cluster: "cluster"}
 }
 

@@ -43,6 +43,7 @@ import (
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/identitytoken"
+	"countersign/internal/core/login"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/password"
 	"countersign/internal/core/secret"
@@ -64,6 +65,7 @@ type Config struct {
 	Secrets   *secret.Service
 	Mounts    *mount.Service
 	Passwords *password.Service
+	Logins    *login.Service
 	Devices   *auditdevice.Service
 	IDTokens  *identitytoken.Service
 	Transit   *transit.Service
@@ -102,6 +104,7 @@ func New(c Config) (http.Handler, error) {
 		c.IDTokens == nil ||
 		c.Mounts == nil ||
 		c.Passwords == nil ||
+		c.Logins == nil ||
 		c.Region == "" ||
 		c.Secrets == nil ||
 		c.SignIn == nil ||
@@ -126,6 +129,13 @@ func (f *front) tables() map[string]engine {
 		mount.System: newEngine(sysRows(), mountRows(), policyRows(), passwordRows(), auditRows()),
 		engineKV1:    newEngine(kv1Rows()),
 		engineKV2:    newEngine(kv2Rows()),
+
+		mount.AppRole:    newEngine(roleRows("role"), appRoleRows()),
+		mount.Userpass:   newEngine(userpassRows()),
+		mount.JWT:        newEngine(jwtRows()),
+		mount.OIDC:       newEngine(jwtRows()),
+		mount.Kubernetes: newEngine(kubernetesRows()),
+		mount.Cert:       newEngine(certRows()),
 
 		mount.Identity: newEngine(entityRows(), groupRows(), identityTokenRows()),
 		mount.Transit:  newEngine(transitRows()),
