@@ -12,7 +12,6 @@ import (
 	"countersign/internal/core/mount"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
-	"countersign/internal/core/token"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
 	"countersign/internal/name"
@@ -117,7 +116,7 @@ func badAppRole() error { return refused("invalid role or secret ID") }
 
 // LoginAppRole gives a token to who shows a role id and, where the role wants one,
 // a secret id. A wrong one is answered alike, after as much work, whichever it is.
-func (s *Service) LoginAppRole(ctx context.Context, nobody caller.Caller, m *mount.Mount, req AppRoleLogin) (token.Issued, error) {
+func (s *Service) LoginAppRole(ctx context.Context, nobody caller.Caller, m *mount.Mount, req AppRoleLogin) (Entered, error) {
 	w, err := s.proveAppRole(ctx, nobody, m, req)
 	return s.finish(ctx, nobody, m, "", w, err)
 }

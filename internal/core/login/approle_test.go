@@ -22,7 +22,6 @@ import (
 	"countersign/internal/core/policy"
 	"countersign/internal/core/protect"
 	"countersign/internal/core/signin"
-	"countersign/internal/core/token"
 	"countersign/internal/errs"
 )
 
@@ -36,7 +35,7 @@ func (w *world) secretID(m *mount.Mount, role string) (roleID, secretID string) 
 	return id, string(s.Secret.Reveal())
 }
 
-func (w *world) enter(m *mount.Mount, roleID, secretID string) (token.Issued, error) {
+func (w *world) enter(m *mount.Mount, roleID, secretID string) (login.Entered, error) {
 	return w.Logins.LoginAppRole(w.t.Context(), w.nobody(), m, login.AppRoleLogin{RoleID: roleID, SecretID: secret(secretID)})
 }
 

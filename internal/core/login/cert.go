@@ -15,7 +15,6 @@ import (
 	"countersign/internal/core/change"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/record"
-	"countersign/internal/core/token"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
 	"countersign/internal/name"
@@ -223,7 +222,7 @@ func badCert() error {
 
 // LoginCert gives a token to who shows a certificate that a role trusts. Where none
 // is named, the first that does counts, by name.
-func (s *Service) LoginCert(ctx context.Context, nobody caller.Caller, m *mount.Mount, req CertLogin) (token.Issued, error) {
+func (s *Service) LoginCert(ctx context.Context, nobody caller.Caller, m *mount.Mount, req CertLogin) (Entered, error) {
 	w, err := s.proveCert(ctx, nobody, m, &req)
 	return s.finish(ctx, nobody, m, strings.ToLower(req.Role), w, err)
 }

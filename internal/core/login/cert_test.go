@@ -19,7 +19,6 @@ import (
 	"countersign/internal/core/login"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/policy"
-	"countersign/internal/core/token"
 	"countersign/internal/errs"
 )
 
@@ -88,7 +87,7 @@ func certPEM(certs ...*x509.Certificate) string {
 	return b.String()
 }
 
-func (w *world) cert(m *mount.Mount, role string, peer ...*x509.Certificate) (token.Issued, error) {
+func (w *world) cert(m *mount.Mount, role string, peer ...*x509.Certificate) (login.Entered, error) {
 	return w.Logins.LoginCert(w.t.Context(), w.nobody(), m, login.CertLogin{Role: role, Peer: peer})
 }
 

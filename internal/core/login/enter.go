@@ -35,6 +35,12 @@ type way struct {
 	settle func(tx *change.Tx) error
 }
 
+// Entered is what a login gives: a token, and whom it stands for.
+type Entered struct {
+	token.Issued
+	Who caller.Caller
+}
+
 // begin refuses an address with too many failures.
 func (s *Service) begin(nobody caller.Caller) error {
 	return s.failed.Blocked(nobody.Source, time.Now())
@@ -57,7 +63,7 @@ func (s *Service) fail(ctx context.Context, nobody caller.Caller, m *mount.Mount
 
 // enter gives a token to who proved an alias. On an error nothing was recorded
 // when known is false; the caller does.
-func (s *Service) enter(ctx context.Context, nobody caller.Caller, w *way) (out token.Issued, known bool, err error) {
+func (s *Service) enter(ctx context.Context, nobody caller.Caller, w *way) (out Entered, known bool, err error) {
 	if !from(nobody.Source, w.terms.CIDRs) {
 		return out, false, refused("the login is not allowed from this address")
 	}
@@ -70,13 +76,14 @@ func (s *Service) enter(ctx context.Context, nobody caller.Caller, w *way) (out 
 		return out, false, err
 	}
 	e := &entry{account: nobody.Account, who: id, way: w, fresh: fresh}
-	if _, err := s.changes.Submit(ctx, signin.As(nobody, id.Caller, w.proof), change.Request{Edit: e}); err != nil {
+	who := signin.As(nobody, id.Caller, w.proof)
+	if _, err := s.changes.Submit(ctx, who, change.Request{Edit: e}); err != nil {
 		if k := errs.KindOf(err); k == errs.Unauthenticated || k == errs.Denied {
 			s.failed.Count(nobody.Source, time.Now())
 		}
 		return out, true, err
 	}
-	return fresh.Issued(), true, nil
+	return Entered{fresh.Issued(), who}, true, nil
 }
 
 // who finds the principal of an alias, and makes it when there is none.

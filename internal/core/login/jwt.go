@@ -12,7 +12,6 @@ import (
 	"countersign/internal/core/change"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/record"
-	"countersign/internal/core/token"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
 	"countersign/internal/name"
@@ -263,15 +262,15 @@ type JWTLogin struct {
 func roleRefuses() error { return refused("the role does not take this token") }
 
 // LoginJWT gives a token to who shows a signed one that the role takes.
-func (s *Service) LoginJWT(ctx context.Context, nobody caller.Caller, m *mount.Mount, req JWTLogin) (token.Issued, error) {
+func (s *Service) LoginJWT(ctx context.Context, nobody caller.Caller, m *mount.Mount, req JWTLogin) (Entered, error) {
 	w, n, err := s.proveJWT(ctx, nobody, m, &req)
 	return s.finish(ctx, nobody, m, n, w, err)
 }
 
 // finish enters, or records why not.
-func (s *Service) finish(ctx context.Context, nobody caller.Caller, m *mount.Mount, claimed string, w *way, err error) (token.Issued, error) {
+func (s *Service) finish(ctx context.Context, nobody caller.Caller, m *mount.Mount, claimed string, w *way, err error) (Entered, error) {
 	if err != nil {
-		return token.Issued{}, s.fail(ctx, nobody, m, claimed, err)
+		return Entered{}, s.fail(ctx, nobody, m, claimed, err)
 	}
 	out, known, err := s.enter(ctx, nobody, w)
 	if err != nil && !known {

@@ -29,7 +29,6 @@ import (
 	"countersign/internal/core/login"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/policy"
-	"countersign/internal/core/token"
 	"countersign/internal/errs"
 )
 
@@ -147,7 +146,7 @@ func gitlab(iss string, now time.Time) map[string]any {
 
 func raw(s string) json.RawMessage { return json.RawMessage(s) }
 
-func (w *world) jwt(m *mount.Mount, role, jwt string) (token.Issued, error) {
+func (w *world) jwt(m *mount.Mount, role, jwt string) (login.Entered, error) {
 	return w.Logins.LoginJWT(w.t.Context(), w.nobody(), m, login.JWTLogin{Role: role, JWT: jwt})
 }
 

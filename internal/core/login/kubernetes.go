@@ -15,7 +15,6 @@ import (
 
 	"countersign/internal/caller"
 	"countersign/internal/core/mount"
-	"countersign/internal/core/token"
 	"countersign/internal/egress"
 	"countersign/internal/errs"
 	"countersign/internal/name"
@@ -149,7 +148,7 @@ func (k *kubeRole) takes(a account, c claims) (why string) {
 }
 
 // LoginKubernetes gives a token to a service account of a cluster.
-func (s *Service) LoginKubernetes(ctx context.Context, nobody caller.Caller, m *mount.Mount, req JWTLogin) (token.Issued, error) {
+func (s *Service) LoginKubernetes(ctx context.Context, nobody caller.Caller, m *mount.Mount, req JWTLogin) (Entered, error) {
 	w, n, err := s.proveKubernetes(ctx, nobody, m, &req)
 	return s.finish(ctx, nobody, m, n, w, err)
 }

@@ -18,7 +18,6 @@ import (
 	"countersign/internal/core/login"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/policy"
-	"countersign/internal/core/token"
 )
 
 // cluster is a Kubernetes API that reviews tokens. Its service accounts' tokens are
@@ -78,7 +77,7 @@ func projected(namespace, name, uid string) map[string]any {
 			"pod": map[string]any{"name": "web-0", "uid": "pod-uid"}, "serviceaccount": map[string]any{"name": name, "uid": uid}}}
 }
 
-func (w *world) kube(m *mount.Mount, role, jwt string) (token.Issued, error) {
+func (w *world) kube(m *mount.Mount, role, jwt string) (login.Entered, error) {
 	return w.Logins.LoginKubernetes(w.t.Context(), w.nobody(), m, login.JWTLogin{Role: role, JWT: jwt})
 }
 

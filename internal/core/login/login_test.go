@@ -16,7 +16,6 @@ import (
 	"countersign/internal/core/login"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/policy"
-	"countersign/internal/core/token"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
 	"countersign/internal/sensitive"
@@ -297,4 +296,4 @@ func TestMountIsWhereRolesAre(t *testing.T) {
 var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
 
 // granted are the policies that a login granted.
-func granted(t token.Issued) []string { return t.TokenPolicies }
+func granted(t login.Entered) []string { return t.TokenPolicies }

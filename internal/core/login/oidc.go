@@ -20,7 +20,6 @@ import (
 	"countersign/internal/core/mount"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
-	"countersign/internal/core/token"
 	"countersign/internal/errs"
 	"countersign/internal/sensitive"
 )
@@ -178,7 +177,7 @@ type CallbackRequest struct {
 }
 
 // OIDCCallback gives a token to whom the issuer vouches for.
-func (s *Service) OIDCCallback(ctx context.Context, nobody caller.Caller, m *mount.Mount, req CallbackRequest) (token.Issued, error) {
+func (s *Service) OIDCCallback(ctx context.Context, nobody caller.Caller, m *mount.Mount, req CallbackRequest) (Entered, error) {
 	w, n, err := s.proveOIDC(ctx, nobody, m, &req)
 	return s.finish(ctx, nobody, m, n, w, err)
 }

@@ -11,7 +11,6 @@ import (
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
 	"countersign/internal/core/signin"
-	"countersign/internal/core/token"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
 	"countersign/internal/name"
@@ -53,7 +52,7 @@ type UserpassLogin struct {
 // LoginUserpass gives a token to a user, by the password that it signs in with.
 // Attempts are counted and throttled with those to sign in. A user with an
 // authenticator needs a code beside the password.
-func (s *Service) LoginUserpass(ctx context.Context, nobody caller.Caller, m *mount.Mount, req UserpassLogin) (token.Issued, error) {
+func (s *Service) LoginUserpass(ctx context.Context, nobody caller.Caller, m *mount.Mount, req UserpassLogin) (Entered, error) {
 	w, err := s.proveUser(ctx, nobody, m, &req)
 	return s.finish(ctx, nobody, m, req.User, w, inVault(err))
 }

@@ -46,7 +46,7 @@ func loginAppRole(ctx context.Context, c *call) (*answer, error) {
 	if c.err != nil {
 		return nil, nil
 	}
-	return loggedIn(c.f.Logins.LoginAppRole(ctx, c.who, c.mount, req))
+	return c.loggedIn(c.f.Logins.LoginAppRole(ctx, c.who, c.mount, req))
 }
 
 // readSetting shows one setting of a role.

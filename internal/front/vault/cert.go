@@ -26,7 +26,7 @@ func loginCert(ctx context.Context, c *call) (*answer, error) {
 	if c.r.TLS != nil {
 		req.Peer = c.r.TLS.PeerCertificates
 	}
-	return loggedIn(c.f.Logins.LoginCert(ctx, c.who, c.mount, req))
+	return c.loggedIn(c.f.Logins.LoginCert(ctx, c.who, c.mount, req))
 }
 
 func listCRLs(ctx context.Context, c *call) (*answer, error) {

@@ -22,7 +22,7 @@ func loginJWT(ctx context.Context, c *call) (*answer, error) {
 	if c.err != nil {
 		return nil, nil
 	}
-	return loggedIn(c.f.Logins.LoginJWT(ctx, c.who, c.mount, req))
+	return c.loggedIn(c.f.Logins.LoginJWT(ctx, c.who, c.mount, req))
 }
 
 func oidcAuthURL(ctx context.Context, c *call) (*answer, error) {
@@ -42,5 +42,5 @@ func oidcCallback(ctx context.Context, c *call) (*answer, error) {
 	if c.err != nil {
 		return nil, nil
 	}
-	return loggedIn(c.f.Logins.OIDCCallback(ctx, c.who, c.mount, req))
+	return c.loggedIn(c.f.Logins.OIDCCallback(ctx, c.who, c.mount, req))
 }

@@ -18,5 +18,5 @@ func loginKubernetes(ctx context.Context, c *call) (*answer, error) {
 	if c.err != nil {
 		return nil, nil
 	}
-	return forbidden(loggedIn(c.f.Logins.LoginKubernetes(ctx, c.who, c.mount, req)))
+	return forbidden(c.loggedIn(c.f.Logins.LoginKubernetes(ctx, c.who, c.mount, req)))
 }

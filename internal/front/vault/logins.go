@@ -9,7 +9,6 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/login"
 	"countersign/internal/core/policy"
-	"countersign/internal/core/token"
 	"countersign/internal/errs"
 )
 
@@ -163,11 +162,14 @@ type authJSON struct {
 	Uses        int               `json:"num_uses"`
 }
 
-// loggedIn is the answer to a login.
-func loggedIn(t token.Issued, err error) (*answer, error) {
+// loggedIn is the answer to a login. From then on the call is of whom it let in.
+func (c *call) loggedIn(t login.Entered, err error) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	words := c.who.Call
+	c.who = t.Who // what follows is for it
+	c.who.Call = words
 	return &answer{warnings: t.Warnings, auth: authJSON{Token: string(t.Token.Reveal()), Accessor: t.Accessor, Policies: t.Policies, OfToken: t.TokenPolicies,
 		OfIdentity: t.IdentityPolicies, Meta: t.Meta, Lasts: int64(t.TTL / time.Second), Renewable: t.Renewable, Entity: caller.EntityID(t.Account, t.Principal),
 		Type: t.Type.String(), Orphan: t.Orphan, Uses: t.NumUses}}, nil

@@ -31,7 +31,7 @@ func loginUserpass(ctx context.Context, c *call) (*answer, error) {
 	if c.err != nil {
 		return nil, nil
 	}
-	return loggedIn(c.f.Logins.LoginUserpass(ctx, c.who, c.mount, req))
+	return c.loggedIn(c.f.Logins.LoginUserpass(ctx, c.who, c.mount, req))
 }
 
 // mfaCode reads the code out of X-Vault-MFA: METHOD:CODE, or METHOD:passcode=CODE.
