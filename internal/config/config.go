@@ -62,6 +62,7 @@ type Config struct {
 	// it listens on.
 	PublicURL string `yaml:"public_url"`
 	Notify    Notify `yaml:"notify"`
+	Logins    Logins `yaml:"logins"`
 	SMTP      SMTP   `yaml:"smtp"`
 }
 
@@ -136,6 +137,13 @@ type SignIn struct {
 	// LoopbackIssuer lets an identity provider be at http:// on this machine,
 	// as for development. Others are at https://.
 	LoopbackIssuer bool `yaml:"loopback_issuer"`
+}
+
+// Logins configures the login methods of the Vault protocol.
+type Logins struct {
+	// Allow are addresses or CIDR blocks that issuers of tokens and clusters may be
+	// at although they are not public ones, and by plain HTTP. Default none.
+	Allow []Prefix `yaml:"allow"`
 }
 
 // Metrics configures /metrics.

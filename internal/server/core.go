@@ -26,6 +26,7 @@ import (
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/identitytoken"
+	"countersign/internal/core/login"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/notify"
 	"countersign/internal/core/password"
@@ -69,6 +70,7 @@ type core struct {
 	stdout    *os.File // for audit devices; nil: there is none
 	transit   *transit.Service
 	tokens    *token.Service
+	logins    *login.Service
 	idTokens  *identitytoken.Service
 	notify    *notify.Service // of a server, not of what works on a stopped one
 
@@ -140,7 +142,10 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.tokens = token.New(token.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring})
 	c.devices = c.auditDevices()
 	c.idTokens = identitytoken.New(identitytoken.Config{Gate: c.gate, Changes: c.changes, Home: cfg.Account, URL: publicURL(cfg), Logger: logger})
+	c.logins = login.New(login.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Tokens: c.tokens, SignIn: c.signin,
+		Allow: config.Prefixes(cfg.Logins.Allow), Logger: logger})
 	decoders := c.authn.Decoders()
+	maps.Copy(decoders, c.logins.Decoders())
 	maps.Copy(decoders, c.idTokens.Decoders())
 	decoders["secret"] = c.secrets.DecodeEdit
 	decoders[project.Noun] = c.projects.DecodeEdit
@@ -226,6 +231,7 @@ func (c *core) run() {
 		c.relay.Run,
 		c.secrets.Run,
 		c.changes.Run,
+		c.logins.Run,
 		c.transit.Run,
 		c.idTokens.Run,
 		c.retain,

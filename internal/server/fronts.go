@@ -44,6 +44,7 @@ func (s *Server) fronts(o Options) (err error) {
 			Devices:   c.devices,
 			Gate:      c.gate,
 			IDTokens:  c.idTokens,
+			Logins:    c.logins,
 			Mounts:    c.mounts,
 			Passwords: c.passwords,
 			Secrets:   c.secrets,

@@ -48,6 +48,7 @@ func vaultOver(c *coretest.Core) vault.Config {
 		Devices:   c.Devices,
 		Gate:      c.Gate,
 		IDTokens:  c.IDTokens,
+		Logins:    c.Logins,
 		Mounts:    c.Mounts,
 		Passwords: c.Passwords,
 		Secrets:   c.Secrets,

@@ -19,6 +19,7 @@ import (
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/identitytoken"
+	"countersign/internal/core/login"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/notice"
 	"countersign/internal/core/notify"
@@ -121,6 +122,7 @@ func rules() []fsck.Rule {
 		secret.Rules(),
 		signin.Rules(),
 		token.Rules(),
+		login.Rules(),
 		transit.Rules(),
 		{
 			{Kind: "audit-head", Shape: "ss", Decode: record.Check[audit.Head]},
@@ -140,6 +142,7 @@ func refers(ring *keyring.Ring) []fsck.Refer {
 		project.Refer,
 		secret.Refer(ring),
 		token.Refer,
+		login.Refer,
 		transit.Refer,
 	}
 }

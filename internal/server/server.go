@@ -100,7 +100,7 @@ func open(ctx context.Context, c *core, m *metrics, o Options) (*Server, error) 
 		if err != nil {
 			return nil, err
 		}
-		s.tls = certs.config()
+		s.tls = certs.config(slices.Contains(cfg.Fronts, config.FrontVault))
 	}
 	if s.ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", cfg.Listen); err != nil {
 		return nil, fmt.Errorf("listen: %w", err)

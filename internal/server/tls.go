@@ -75,6 +75,13 @@ func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.cert, nil
 }
 
-func (c *certificates) config() *tls.Config {
-	return &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"h2", "http/1.1"}}
+// config is that of the listener. Where a login can be by a client's certificate,
+// one is asked for: who has none goes on without, and who shows one has proved to
+// hold its key. Whom it is trusted as is decided where it is used.
+func (c *certificates) config(askClients bool) *tls.Config {
+	ask := tls.NoClientCert
+	if askClients {
+		ask = tls.RequestClientCert
+	}
+	return &tls.Config{ClientAuth: ask, MinVersion: tls.VersionTLS12, GetCertificate: c.get, NextProtos: []string{"h2", "http/1.1"}}
 }

@@ -44,6 +44,15 @@ func AccountExists(r kv.Reader, acct string) (bool, error) {
 // PutUser makes a user without any policy, within the transaction of somebody
 // who was let in for the first time. It fails with Exists when there is one.
 func PutUser(tx *change.Tx, acct, n string, tags map[string]string) (Identity, error) {
+	return put(tx, acct, n, caller.User, tags)
+}
+
+// PutMachine is PutUser of a machine.
+func PutMachine(tx *change.Tx, acct, n string, tags map[string]string) (Identity, error) {
+	return put(tx, acct, n, caller.Machine, tags)
+}
+
+func put(tx *change.Tx, acct, n string, kind caller.Kind, tags map[string]string) (Identity, error) {
 	if err := name.Principal("Name", n); err != nil {
 		return Identity{}, err
 	}
@@ -53,7 +62,7 @@ func PutUser(tx *change.Tx, acct, n string, tags map[string]string) (Identity, e
 	if err := absent(tx, principalKey(acct, n), "user"); err != nil {
 		return Identity{}, err
 	}
-	p := principal{Kind: caller.User, Tags: tags, Created: micros(tx.Now)}
+	p := principal{Kind: kind, Tags: tags, Created: micros(tx.Now)}
 	if err := record.Put(tx, principalKey(acct, n), p); err != nil {
 		return Identity{}, err
 	}

@@ -20,6 +20,7 @@ import (
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/identitytoken"
+	"countersign/internal/core/login"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/password"
 	"countersign/internal/core/project"
@@ -73,6 +74,7 @@ type Core struct {
 	Devices   *auditdevice.Service // nothing is written before its Run
 	Transit   *transit.Service
 	Tokens    *token.Service
+	Logins    *login.Service
 	IDTokens  *identitytoken.Service
 	Admin     caller.Caller // the administrator of Home, in Region
 	Key       authn.NewKey  // the administrator's access key
@@ -134,7 +136,10 @@ func New(t testing.TB, c Config) *Core {
 	core.Devices = auditdevice.New(auditdevice.Config{Gate: core.Gate, Changes: core.Changes, Log: core.Log, Mounts: core.Mounts, Home: Home,
 		Dir: filepath.Join(core.Dir, "audit-devices"), Syslog: []string{filepath.Join(core.Dir, "syslog")}, Logger: c.Logger})
 	core.IDTokens = identitytoken.New(identitytoken.Config{Gate: core.Gate, Changes: core.Changes, Home: Home, URL: IssuerURL, Logger: c.Logger}) // its job does not run
+	core.Logins = login.New(login.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Tokens: core.Tokens, SignIn: core.SignIn,
+		Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Burst: 1000, Logger: c.Logger})
 	decoders := core.Authn.Decoders()
+	maps.Copy(decoders, core.Logins.Decoders())
 	maps.Copy(decoders, core.IDTokens.Decoders())
 	decoders["secret"] = core.Secrets.DecodeEdit
 	decoders[project.Noun] = core.Projects.DecodeEdit

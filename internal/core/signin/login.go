@@ -35,40 +35,18 @@ func (s *Service) Login(ctx context.Context, nobody caller.Caller, req LoginRequ
 	if req.Account == "" {
 		req.Account = s.home
 	}
-	who, p, err := s.prove(ctx, nobody, &req)
+	p, err := s.Prove(ctx, nobody, req)
 	if err != nil {
 		return Tokens{}, s.refuse(ctx, nobody, policy.Login, req.Account, req.User, err)
 	}
-	caller := signingIn(nobody, who.Caller, caller.ProofPassword)
-	var better *password
-	if s.hasher.outdated(p.Password) {
-		if better, err = s.hasher.make(ctx, req.Password); err != nil {
-			return Tokens{}, s.refuse(ctx, nobody, policy.Login, req.Account, req.User, err)
-		}
-	}
-	if len(p.TOTP) > 0 {
+	caller := signingIn(nobody, p.Who.Caller, caller.ProofPassword)
+	if p.MFA {
 		caller.MFA = time.Now() // what is checked again below
 	}
 	st := newStart()
 	err = s.submit(ctx, caller, own(caller, policy.Login, func(tx *change.Tx) error {
-		id, now, ok, err := find(tx, req.Account, req.User)
+		id, mfa, err := p.settle(tx)
 		if err != nil {
-			return err
-		}
-		if !ok || id.Disabled || id.Created != who.Created || now.Password == nil || !same(now.Password.Hash, p.Password.Hash) {
-			return badCredentials() // it changed meanwhile
-		}
-		var mfa time.Time
-		if len(now.TOTP) > 0 {
-			if !s.takeCode(&now, req.Code, tx.Now) {
-				return badCredentials()
-			}
-			mfa = tx.Now
-		}
-		if better != nil {
-			now.Password = better
-		}
-		if err := record.Put(tx, profileKey(req.Account, req.User), now); err != nil {
 			return err
 		}
 		return st.run(s, tx, newSession(caller, id.Created, "password", mfa, tx.Now), req.Device)
@@ -77,6 +55,76 @@ func (s *Service) Login(ctx context.Context, nobody caller.Caller, req LoginRequ
 		return Tokens{}, err
 	}
 	return st.out, nil
+}
+
+// Proved is a user whom a password proved, and a code where one is set up.
+type Proved struct {
+	Who authn.Identity
+	MFA bool // by a code too
+
+	s      *Service
+	req    LoginRequest
+	hash   []byte
+	better *password // with the parameters of today
+}
+
+// Prove counts an attempt to sign in and checks name, password and code, for who
+// gives out something else than a session. It records nothing. What it found holds
+// once Settle has said so.
+func (s *Service) Prove(ctx context.Context, nobody caller.Caller, req LoginRequest) (*Proved, error) {
+	if req.Account == "" {
+		req.Account = s.home
+	}
+	who, p, err := s.prove(ctx, nobody, &req)
+	if err != nil {
+		return nil, err
+	}
+	out := &Proved{Who: who, MFA: len(p.TOTP) > 0, s: s, req: req, hash: p.Password.Hash}
+	if s.hasher.outdated(p.Password) {
+		if out.better, err = s.hasher.make(ctx, req.Password); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Settle refuses what changed since, uses the code up, and forgets the attempts, in
+// the transaction in which something is given out. A user who has yet to show the
+// second factor that the account asks for is Denied, with CodeNeedMFA.
+func (p *Proved) Settle(tx *change.Tx) error {
+	_, mfa, err := p.settle(tx)
+	if err != nil {
+		return err
+	}
+	set, _, err := record.Get[settings](tx, settingsKey(p.req.Account))
+	if err != nil {
+		return err
+	}
+	if set.MFARequired && mfa.IsZero() {
+		return errs.Coded(errs.Denied, CodeNeedMFA, "the account asks for a second factor: set one up with \"countersign totp enrol\"")
+	}
+	return tx.Delete(p.s.bucketKey(p.req.Account, p.req.User))
+}
+
+// settle checks and uses up. mfa is when a code was shown; zero when none was.
+func (p *Proved) settle(tx *change.Tx) (id authn.Identity, mfa time.Time, err error) {
+	id, now, ok, err := find(tx, p.req.Account, p.req.User)
+	if err != nil {
+		return id, mfa, err
+	}
+	if !ok || id.Disabled || id.Created != p.Who.Created || now.Password == nil || !same(now.Password.Hash, p.hash) {
+		return id, mfa, badCredentials() // it changed meanwhile
+	}
+	if len(now.TOTP) > 0 {
+		if !p.s.takeCode(&now, p.req.Code, tx.Now) {
+			return id, mfa, badCredentials()
+		}
+		mfa = tx.Now
+	}
+	if p.better != nil {
+		now.Password = p.better
+	}
+	return id, mfa, record.Put(tx, profileKey(p.req.Account, p.req.User), now)
 }
 
 // prove counts an attempt and checks name, password and code.

@@ -60,7 +60,7 @@ type Service struct {
 	vault     Vault
 	home      string
 	hasher    *hasher
-	sources   *sources
+	sources   *Sources
 	strangers *strangers
 	logger    *slog.Logger
 
@@ -85,7 +85,7 @@ func New(c Config) *Service {
 		c.Logger = slog.Default()
 	}
 	return &Service{gate: c.Gate, changes: c.Changes, vault: c.Vault, home: c.Home, logger: c.Logger,
-		hasher: newHasher(c.Params, c.Hashes), sources: newSources(c.Burst, c.Every), strangers: &strangers{},
+		hasher: newHasher(c.Params, c.Hashes), sources: NewSources(c.Burst, c.Every), strangers: &strangers{},
 		providers: newProviders(c.AllowLoopback, c.Transport)}
 }
 

@@ -170,10 +170,10 @@ func dropDevices(tx kv.Txn, acct, user string, keep int) error {
 	return nil
 }
 
-// sources limits the attempts of one address, in memory. It holds two
+// Sources limits the attempts of one address, in memory. It holds two
 // generations of at most half of maxSources each: an address that asks again is
-// moved to the younger one.
-type sources struct {
+// moved to the younger one. It is safe for concurrent use.
+type Sources struct {
 	burst int
 	every time.Duration
 
@@ -183,8 +183,9 @@ type sources struct {
 
 const maxSources = 16384
 
-func newSources(burst int, every time.Duration) *sources {
-	return &sources{burst: burst, every: every, young: map[netip.Prefix]*rate.Limiter{}}
+// NewSources allows burst attempts at once, and then one each every.
+func NewSources(burst int, every time.Duration) *Sources {
+	return &Sources{burst: burst, every: every, young: map[netip.Prefix]*rate.Limiter{}}
 }
 
 // subscriber is what counts as one address: those of IPv6 share a /64. No
@@ -199,24 +200,60 @@ func subscriber(from netip.Addr) netip.Prefix {
 }
 
 // take counts an attempt from an address.
-func (s *sources) take(from netip.Addr, now time.Time) error {
-	p := subscriber(from)
+func (s *Sources) take(from netip.Addr, now time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.young[p]
-	if l == nil {
-		if l = s.old[p]; l == nil {
-			l = rate.NewLimiter(rate.Every(s.every), s.burst)
-		}
-		if len(s.young) >= maxSources/2 {
-			s.old, s.young = s.young, map[netip.Prefix]*rate.Limiter{}
-		}
-		s.young[p] = l
-	}
-	if !l.AllowN(now, 1) {
-		return errs.Coded(errs.Throttled, CodeWait, "too many attempts from this address: try again in a while")
+	if !s.of(from).AllowN(now, 1) {
+		return tooMany()
 	}
 	return nil
+}
+
+// Blocked refuses an address that has used its attempts up. It counts nothing: it
+// is for those who let every attempt in that does not fail, and Count the others.
+func (s *Sources) Blocked(from netip.Addr, now time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l := s.known(from); l != nil && l.TokensAt(now) < 1 {
+		return tooMany()
+	}
+	return nil
+}
+
+// Count counts an attempt that failed.
+func (s *Sources) Count(from netip.Addr, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.of(from).AllowN(now, 1)
+}
+
+func tooMany() error {
+	return errs.Coded(errs.Throttled, CodeWait, "too many attempts from this address: try again in a while")
+}
+
+func (s *Sources) known(from netip.Addr) *rate.Limiter {
+	p := subscriber(from)
+	if l := s.young[p]; l != nil {
+		return l
+	}
+	return s.old[p]
+}
+
+// of is the limiter of an address, which is young from then on.
+func (s *Sources) of(from netip.Addr) *rate.Limiter {
+	p := subscriber(from)
+	l := s.young[p]
+	if l != nil {
+		return l
+	}
+	if l = s.old[p]; l == nil {
+		l = rate.NewLimiter(rate.Every(s.every), s.burst)
+	}
+	if len(s.young) >= maxSources/2 {
+		s.old, s.young = s.young, map[netip.Prefix]*rate.Limiter{}
+	}
+	s.young[p] = l
+	return l
 }
 
 // strangers lets an address that has not tried a name yet have one attempt while

@@ -35,7 +35,7 @@ func FuzzSplit(f *testing.F) {
 }
 
 func TestSourcesAreBounded(t *testing.T) {
-	s := newSources(1, time.Hour)
+	s := NewSources(1, time.Hour)
 	now := time.Now()
 	at := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}) }
 	for i := range 3 * maxSources {

@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"countersign/internal/core/change"
+	"countersign/internal/core/login"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/secret"
 	"countersign/internal/errs"
@@ -50,6 +51,8 @@ func statusOf(e *errs.Error) int {
 		return http.StatusMethodNotAllowed
 	case e.Code == change.CodeAwaits:
 		return http.StatusForbidden
+	case e.Code == login.CodeRefused:
+		return http.StatusBadRequest
 	case e.Kind == errs.Limit && e.Code != httpx.CodeBody:
 		return http.StatusBadRequest
 	}
@@ -61,6 +64,8 @@ func texts(e *errs.Error) []string {
 	switch {
 	case e.Kind == errs.Internal:
 		return []string{"internal error: the server's log has the reason under the request id"}
+	case e.Code == login.CodeRefused:
+		return []string{e.Msg}
 	case e.Kind == errs.Unauthenticated:
 		if e.Code == codeNoToken {
 			return []string{"missing client token"}

@@ -36,6 +36,7 @@ func config(core *coretest.Core, c coretest.Config) Config {
 		Devices:   core.Devices,
 		Gate:      core.Gate,
 		IDTokens:  core.IDTokens,
+		Logins:    core.Logins,
 		Mounts:    core.Mounts,
 		Passwords: core.Passwords,
 		Secrets:   core.Secrets,

@@ -43,6 +43,7 @@ import (
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/identitytoken"
+	"countersign/internal/core/login"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/password"
 	"countersign/internal/core/secret"
@@ -65,6 +66,7 @@ type Config struct {
 	Secrets   *secret.Service
 	Mounts    *mount.Service
 	Passwords *password.Service
+	Logins    *login.Service
 	Devices   *auditdevice.Service
 	IDTokens  *identitytoken.Service
 	Transit   *transit.Service
@@ -104,6 +106,7 @@ func New(c Config) (http.Handler, error) {
 		c.IDTokens == nil ||
 		c.Mounts == nil ||
 		c.Passwords == nil ||
+		c.Logins == nil ||
 		c.Region == "" ||
 		c.Secrets == nil ||
 		c.SignIn == nil ||
@@ -133,6 +136,13 @@ func (f *front) tables() map[string]engine {
 		mount.System:    newEngine(sysRows(), mountRows(), policyRows(), passwordRows(), auditRows(), capabilityRows(), wrappingRows(), leaseRows()),
 		mount.Token:     newEngine(tokenRows(), tokenRoleRows()),
 		mount.Transit:   newEngine(transitRows()),
+
+		mount.AppRole:    newEngine(roleRows("role"), appRoleRows()),
+		mount.Cert:       newEngine(certRows()),
+		mount.JWT:        newEngine(jwtRows()),
+		mount.Kubernetes: newEngine(kubernetesRows()),
+		mount.OIDC:       newEngine(jwtRows()),
+		mount.Userpass:   newEngine(userpassRows()),
 	}
 }
 
