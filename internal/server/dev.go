@@ -81,6 +81,7 @@ const nextSteps = `
     . %s
     aws secretsmanager create-secret --name myapp/database --secret-string '{"username":"admin"}'
     aws secretsmanager get-secret-value --secret-id myapp/database
+    vault kv get secret/myapp/database
     %s list
 
 `
