@@ -48,6 +48,15 @@ func TestVaultGo(t *testing.T) {
 		{"status", status},
 		{"namespaces", namespaces},
 		{"refused-tokens", refusedTokens},
+		{"tokens", tokens},
+		{"limited-tokens", limitedTokens},
+		{"token-roles", tokenRoles},
+		{"lifetime-watcher", lifetimeWatcher},
+		{"wrapping", wrapping},
+		{"cubbyhole", cubbyhole},
+		{"capabilities", capabilities},
+		{"app-role", appRole},
+		{"transit", transit},
 	} {
 		t.Run(sc.name, func(t *testing.T) {
 			t.Parallel()

@@ -139,6 +139,7 @@ var differs = []struct {
 	{regexp.MustCompile(`hmac-sha256:[0-9a-f]{64}`), "hmac-sha256:HASH"},
 	{regexp.MustCompile(`\(decision \w+\)`), "(decision ID)"},
 	{regexp.MustCompile(`"(server_time_utc|creation_time)":\d+`), `"$1":0`},
+	{regexp.MustCompile(`"(client_token|id|token|wrapped_accessor)":"(cv|cst_|hv)[^"]+"`), `"$1":"TOKEN"`},
 }
 
 func plain(body string) string {

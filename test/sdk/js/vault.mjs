@@ -242,3 +242,99 @@ test('an audit device, and a program that reads its file', async () => {
   await root.disableAudit({ name: 'js-file' })
   assert.equal((await root.audits())['js-file/'], undefined)
 })
+
+// Access, as the manuals set it up.
+
+const policy = `
+# Read-only access to application secrets
+path "secret/data/js-vault/myapp/*" {
+  capabilities = ["read", "list"]
+}
+
+# Full access to database secrets
+path "secret/data/js-vault/databases/*" {
+  capabilities = ["create", "read", "update", "delete", "list"]
+}
+
+# Deny access to production secrets
+path "secret/data/js-vault/production/*" {
+  capabilities = ["deny"]
+}
+`
+
+test('a policy, a role with it, and a login', async () => {
+  await root.write('secret/data/js-vault/myapp/database', { data: { password: plant('app') } })
+  await root.write('secret/data/js-vault/production/database', { data: { password: plant('production') } })
+  await root.write('sys/policy/myapp-policy', { policy: policy })
+  assert.equal((await root.read('sys/policy/myapp-policy')).data.rules, policy)
+  await root.enableAuth({ mount_point: 'approle', type: 'approle' })
+  await root.write('auth/approle/role/myapp', { policies: ['myapp-policy'], secret_id_ttl: '10m', token_ttl: '20m', token_max_ttl: '30m' })
+  const role = (await root.getApproleRole({ role_name: 'myapp' })).data
+  assert.deepEqual([role.token_policies, role.secret_id_ttl, role.token_ttl, role.token_max_ttl], [['myapp-policy'], 600, 1200, 1800])
+  assert.deepEqual((await root.approleRoles()).data.keys, ['myapp'])
+
+  // As a pipeline does: vault write -field=token auth/approle/login role_id=… secret_id=…
+  const { role_id } = (await root.getApproleRoleId({ role_name: 'myapp' })).data
+  const { secret_id, secret_id_ttl } = (await root.getApproleRoleSecret({ role_name: 'myapp' })).data
+  assert.equal(secret_id_ttl, 600)
+  const app = vault({ token: ' ' })
+  app.token = ''
+  const { auth } = await app.approleLogin({ role_id, secret_id })
+  assert.equal(app.token, auth.client_token)
+  assert.deepEqual([auth.token_policies.sort(), auth.lease_duration, auth.renewable], [['default', 'myapp-policy'], 1200, true])
+  same((await app.read('secret/data/js-vault/myapp/database')).data.data.password, plant('app'))
+  await refused(app.write('secret/data/js-vault/myapp/database', { data: { password: plant('x') } }), 403, 'permission denied')
+  await app.write('secret/data/js-vault/databases/main', { data: { password: plant('main') } })
+  await app.write('secret/data/js-vault/databases/main', { data: { password: plant('second') } })
+  same((await app.read('secret/data/js-vault/databases/main')).data.data.password, plant('second'))
+  await app.delete('secret/data/js-vault/databases/main')
+  await refused(app.read('secret/data/js-vault/production/database'), 403, 'permission denied')
+  await refused(app.read('sys/mounts'), 403, 'permission denied')
+  assert.equal((await app.tokenLookupSelf()).data.path, 'auth/approle/login')
+  assert.equal((await app.tokenRenewSelf({ increment: 600 })).auth.client_token, app.token)
+  await refused(app.approleLogin({ role_id, secret_id: 'wrong' }), 400, 'invalid role or secret ID')
+  await app.tokenRevokeSelf()
+  await refused(app.read('secret/data/js-vault/myapp/database'), 403, 'permission denied')
+})
+
+test('tokens', async () => {
+  const { auth } = await root.tokenCreate({ policies: ['default'], ttl: '1h', display_name: 'js', meta: { team: 'blue' } })
+  assert.deepEqual([auth.lease_duration, auth.renewable], [3600, true])
+  const { data } = await root.tokenLookup({ token: auth.client_token })
+  assert.deepEqual([data.display_name, data.meta, data.policies], ['token-js', { team: 'blue' }, ['default']])
+  assert.ok((await root.tokenAccessors()).data.keys.includes(auth.accessor))
+  assert.equal((await root.tokenLookupAccessor({ accessor: auth.accessor })).data.id, '')
+  await root.tokenRenew({ token: auth.client_token, increment: 60 })
+  const own = vault({ token: auth.client_token })
+  assert.equal((await own.tokenLookupSelf()).data.accessor, auth.accessor)
+  await root.tokenRevokeAccessor({ accessor: auth.accessor })
+  await refused(own.tokenLookupSelf(), 403, 'permission denied')
+
+  // The client's own renewal.
+  const short = vault({ token: (await root.tokenCreate({ policies: ['default'], ttl: '2s' })).auth.client_token })
+  const renewed = new Promise((resolve, reject) => short.once('token:renewed', resolve).once('token:error:renew', reject))
+  await short.startTokenRenewal({ increment: 60 })
+  assert.equal((await renewed).auth.lease_duration, 60)
+  short.stopTokenRenewal()
+})
+
+test('a wrapped answer', async () => {
+  await root.write('secret/data/js-vault/wrapped', { data: { v: plant('wrapped') } })
+  const { wrap_info } = await root.read('secret/data/js-vault/wrapped', { headers: { 'X-Vault-Wrap-TTL': '60s' } })
+  assert.equal(wrap_info.ttl, 60)
+  same((await root.unwrap({ token: wrap_info.token })).data.data.v, plant('wrapped'))
+  await refused(root.unwrap({ token: wrap_info.token }), 400, 'wrapping token is not valid or does not exist')
+})
+
+test('transit', async () => {
+  await root.mount({ mount_point: 'transit', type: 'transit' })
+  await root.transitCreateKey({ name: 'js' })
+  const plaintext = Buffer.from(plant('transit')).toString('base64')
+  const { ciphertext } = (await root.encryptData({ name: 'js', plaintext })).data
+  assert.match(ciphertext, /^vault:v1:/)
+  same((await root.decryptData({ name: 'js', ciphertext })).data.plaintext, plaintext)
+  await root.write('transit/keys/js/rotate', {})
+  assert.match((await root.rewrapData({ name: 'js', ciphertext })).data.ciphertext, /^vault:v2:/)
+  assert.equal((await root.transitReadKey({ name: 'js' })).data.latest_version, 2)
+  assert.deepEqual((await root.transitListKeys()).data.keys, ['js'])
+})

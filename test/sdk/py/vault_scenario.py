@@ -176,6 +176,102 @@ class Scenario(unittest.TestCase):
         sys.delete_policy(self.name)
         self.refused(exceptions.InvalidPath, "", sys.read_policy, self.name)
 
+    # Access.
+
+    HCL = 'path "secret/data/%s/*" { capabilities = ["read"] }'
+
+    def access(self):
+        """Stores a secret and a policy to read it, both named after the test."""
+        self.put({"v": plant("one")})
+        self.vault.sys.create_or_update_policy(self.name, self.HCL % self.name)
+
+    def reads(self, token, may=True):
+        holder = client(token=token)
+        self.addCleanup(holder.adapter.close)
+        read = holder.secrets.kv.v2.read_secret_version
+        if not may:
+            self.refused(exceptions.Forbidden, "permission denied", read, path=self.path)
+            return holder
+        self.same(read(path=self.path)["data"]["data"], {"v": plant("one")})
+        put = holder.secrets.kv.v2.create_or_update_secret
+        self.refused(exceptions.Forbidden, "permission denied", put, path=self.path, secret={"v": plant("x")})
+        return holder
+
+    def test_policy_in_hcl(self):
+        self.access()
+        self.assertEqual(self.vault.sys.read_policy(self.name)["data"]["rules"], self.HCL % self.name)
+        self.refused(exceptions.InvalidRequest, "", self.vault.sys.create_or_update_policy, self.name, 'path "x" {')
+
+    def test_token(self):
+        self.access()
+        self.assertTrue(self.vault.is_authenticated())
+        auth = self.vault.auth.token.create(policies=[self.name], ttl="1h", display_name="hvac", meta={"team": "blue"})["auth"]
+        self.assertEqual((auth["lease_duration"], auth["renewable"]), (3600, True))
+        holder = self.reads(auth["client_token"])
+        self.assertTrue(holder.is_authenticated())
+        found = holder.auth.token.lookup_self()["data"]
+        self.assertEqual((found["accessor"], found["display_name"], found["meta"]), (auth["accessor"], "token-hvac", {"team": "blue"}))
+        self.assertIn(auth["accessor"], self.vault.auth.token.list_accessors()["data"]["keys"])
+        self.assertEqual(self.vault.auth.token.lookup_accessor(auth["accessor"])["data"]["display_name"], "token-hvac")
+        self.assertEqual(holder.auth.token.renew_self(increment="30m")["auth"]["lease_duration"], 1800)
+        may = self.vault.sys.get_capabilities(["secret/data/" + self.path], token=auth["client_token"])
+        self.assertEqual(may["capabilities"], ["read"])
+        self.vault.auth.token.revoke_accessor(auth["accessor"])
+        self.reads(auth["client_token"], may=False)
+        self.assertFalse(holder.is_authenticated())
+        self.vault.auth.token.create_or_update_role(self.name, allowed_policies=[self.name], orphan=True)
+        self.assertIn(self.name, self.vault.auth.token.list_roles()["data"]["keys"])
+        made = self.vault.auth.token.create(policies=[self.name], role_name=self.name)["auth"]
+        self.assertTrue(made["orphan"])
+        self.reads(made["client_token"]).auth.token.revoke_self()
+        self.reads(made["client_token"], may=False)
+
+    def test_approle(self):
+        self.access()
+        self.vault.sys.enable_auth_method("approle", path=self.name)
+        approle, at = self.vault.auth.approle, {"mount_point": self.name}
+        approle.create_or_update_approle("app", token_policies=[self.name], token_ttl="20m", secret_id_num_uses=1, **at)
+        self.assertEqual(approle.read_role("app", **at)["data"]["token_ttl"], 1200)
+        self.assertEqual(approle.list_roles(**at)["data"]["keys"], ["app"])
+        role_id = approle.read_role_id("app", **at)["data"]["role_id"]
+        made = approle.generate_secret_id("app", metadata={"by": "hvac"}, **at)["data"]
+        found = approle.read_secret_id("app", made["secret_id"], **at)["data"]
+        self.assertEqual((found["secret_id_accessor"], found["metadata"]), (made["secret_id_accessor"], {"by": "hvac"}))
+        self.assertEqual(approle.list_secret_id_accessors("app", **at)["data"]["keys"], [made["secret_id_accessor"]])
+        nobody = client(token="")
+        self.addCleanup(nobody.adapter.close)
+        auth = nobody.auth.approle.login(role_id, made["secret_id"], **at)["auth"]
+        self.assertEqual(auth["lease_duration"], 1200)
+        self.reads(nobody.token)
+        self.refused(exceptions.InvalidRequest, "invalid role or secret ID", nobody.auth.approle.login, role_id, made["secret_id"], **at)
+        approle.delete_role("app", **at)
+        self.vault.sys.disable_auth_method(self.name)
+
+    def test_wrapping(self):
+        self.access()
+        auth = self.vault.auth.token.create(policies=[self.name], wrap_ttl="60s")
+        self.assertEqual(auth["wrap_info"]["ttl"], 60)
+        opened = client(token=auth["wrap_info"]["token"])
+        self.addCleanup(opened.adapter.close)
+        self.reads(opened.sys.unwrap()["auth"]["client_token"])
+        wrong = "wrapping token is not valid or does not exist"
+        self.refused(exceptions.InvalidRequest, wrong, self.vault.sys.unwrap, token=auth["wrap_info"]["token"])
+
+    def test_transit(self):
+        self.vault.sys.enable_secrets_engine("transit", path=self.name)
+        transit, at = self.vault.secrets.transit, {"mount_point": self.name}
+        transit.create_key("app", key_type="aes256-gcm96", **at)
+        plain = base64.b64encode(plant("transit").encode()).decode()
+        sealed = transit.encrypt_data("app", plaintext=plain, **at)["data"]["ciphertext"]
+        self.same(transit.decrypt_data("app", ciphertext=sealed, **at)["data"]["plaintext"], plain)
+        transit.rotate_key("app", **at)
+        self.assertRegex(transit.rewrap_data("app", ciphertext=sealed, **at)["data"]["ciphertext"], "^vault:v2:")
+        transit.create_key("signs", key_type="ed25519", **at)
+        signature = transit.sign_data("signs", hash_input=plain, **at)["data"]["signature"]
+        self.assertTrue(transit.verify_signed_data("signs", hash_input=plain, signature=signature, **at)["data"]["valid"])
+        self.assertEqual(transit.list_keys(**at)["data"]["keys"], ["app", "signs"])
+        self.assertEqual(transit.read_key("app", **at)["data"]["latest_version"], 2)
+
 
 if __name__ == "__main__":
     unittest.main()
