@@ -114,7 +114,7 @@ func (s *Service) wrap(tx kv.Txn, l luck, t *stored, w wrapped, acct string, now
 	if err := record.Put(tx, wrappedKey(acct, f.hash), w); err != nil {
 		return Wrapped{}, err
 	}
-	return Wrapped{Token: sensitive.New(f.text), Accessor: t.Accessor, TTL: span(t.TTL), CreationTime: now, CreationPath: t.Path,
+	return Wrapped{Token: sensitive.New(f.text), Accessor: t.Accessor, TTL: span(t.TTL), CreationTime: when(t.Created), CreationPath: t.Path,
 		WrappedAccessor: w.Accessor}, f.store(tx)
 }
 

@@ -137,9 +137,13 @@ var differs = []struct {
 	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
 	{regexp.MustCompile(`("accessor":"\w+_)[0-9a-z]{8}"`), `${1}X"`},
 	{regexp.MustCompile(`hmac-sha256:[0-9a-f]{64}`), "hmac-sha256:HASH"},
+	{regexp.MustCompile(`("(?:wrapped_)?accessor":")[0-9A-Za-z]{24}"`), `${1}ACCESSOR"`},
+	{regexp.MustCompile(`"accessor":"AKIA\w+"`), `"accessor":"KEY"`},
+	{regexp.MustCompile(`"cv[sbw]\.[\w-]+"`), `"TOKEN"`},
+	{regexp.MustCompile(`"cst_\w+"`), `"ROOT"`},
 	{regexp.MustCompile(`\(decision \w+\)`), "(decision ID)"},
-	{regexp.MustCompile(`"(server_time_utc|creation_time)":\d+`), `"$1":0`},
-	{regexp.MustCompile(`"(client_token|id|token|wrapped_accessor)":"(cv|cst_|hv)[^"]+"`), `"$1":"TOKEN"`},
+	{regexp.MustCompile(`"(server_time_utc|creation_time|last_renewal_time)":\d+`), `"$1":0`},
+	{regexp.MustCompile(`"ttl":\d+,"type"`), `"ttl":0,"type"`}, // of a token, which runs
 }
 
 func plain(body string) string {

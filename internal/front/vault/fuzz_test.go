@@ -49,6 +49,12 @@ func FuzzRequest(f *testing.F) {
 	f.Add("GET", "secret/data/a?version=-1", ``)
 	f.Add("POST", "sys/policy/p", `{"policy":"cGF0aA=="}`)
 	f.Add("PUT", "secret/metadata/a", `{"custom_metadata":{"a":"b"},"max_versions":"x"}`)
+	f.Add("POST", "auth/token/create", `{"policies":["a"],"ttl":"1h","meta":{"a":"b"},"period":-1}`)
+	f.Add("POST", "auth/token/roles/r", `{"allowed_policies":"a,b","token_bound_cidrs":["::1/128"],"token_type":"batch"}`)
+	f.Add("POST", "auth/token/renew", `{"token":"cvs.AAAA","increment":1e3}`)
+	f.Add("POST", "sys/wrapping/unwrap", `{"token":"cvw.AAAA"}`)
+	f.Add("POST", "sys/capabilities-self", `{"paths":["+/*","secret/data/"]}`)
+	f.Add("PUT", "cubbyhole/a/b", `{"a":[{}]}`)
 	f.Fuzz(func(t *testing.T, method, path, body string) {
 		req, err := http.NewRequest(method, "http://localhost"+Base+strings.TrimPrefix(path, "/"), strings.NewReader(body))
 		if err != nil {
