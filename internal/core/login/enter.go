@@ -126,7 +126,7 @@ func disabled() error {
 func (w *way) spec(id identity) token.Spec {
 	spec := w.terms.spec(w.mount)
 	spec.Account, spec.Principal, spec.Of = id.Caller.Account, id.Caller.Name, id.Created
-	spec.Display, spec.Meta, spec.Role = w.display, w.meta, w.role
+	spec.Display, spec.Meta = w.display, w.meta
 	bound := w.terms.CIDRs
 	if w.cidrs != nil {
 		bound = w.cidrs

@@ -71,6 +71,10 @@ func TestAppRoleOnTheWire(t *testing.T) {
 		t.Error(made)
 	}
 	in := s.wantAs(t, "", 200, "POST", "auth/approle/login", `{"role_id":"`+id+`","secret_id":"`+sid+`"}`)
+	again := s.wantAs(t, at(t, in, "auth.client_token").(string), 200, "POST", "auth/token/renew-self", "{}")
+	if at(t, again, "auth.lease_duration") != 1200.0 {
+		t.Errorf("renewed: %v", again)
+	}
 	auth := in["auth"].(map[string]any)
 	for k, v := range map[string]any{"policies": []any{"default", "dev", "ops"}, "token_policies": []any{"default", "dev", "ops"}, "lease_duration": 1200.0, "renewable": true,
 		"token_type": "service", "orphan": true, "num_uses": 10.0, "metadata": map[string]any{"role_name": "ci", "tag": "x"}, "entity_id": caller.EntityID(coretest.Home, "approle.ci"), "mfa_requirement": nil} {
