@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"countersign/internal/core/record"
+	"countersign/internal/errs"
 	"countersign/internal/kv"
 )
 
@@ -25,6 +26,15 @@ func PoliciesOf(r kv.Reader, acct, n string) ([]string, error) {
 	}
 	slices.Sort(names)
 	return slices.Compact(names), nil
+}
+
+// HasPolicy reports whether an account has a policy of that name. It asks nobody.
+func HasPolicy(r kv.Reader, acct, n string) (bool, error) {
+	_, err := policyText(r, acct, n)
+	if errs.Is(err, errs.NotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // KeyStanding is what hangs on an access key needs to know of it.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"countersign/internal/caller"
+	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
@@ -155,7 +156,11 @@ func (e *create) Apply(tx *change.Tx) error {
 	if err != nil {
 		return err
 	}
-	e.fresh.out.Warnings = append(e.fresh.out.Warnings, e.warnings()...)
+	missing, err := e.missing(tx)
+	if err != nil {
+		return err
+	}
+	e.fresh.out.Warnings = append(append(e.fresh.out.Warnings, e.warnings()...), missing...)
 	if e.fresh.rec.Expires == 0 && p.expires {
 		return errs.New(errs.Invalid, "expiring root tokens cannot create non-expiring root tokens")
 	}
@@ -259,6 +264,20 @@ func (e *create) warnings() (out []string) {
 		}
 	}
 	return out
+}
+
+// missing says which of the policies asked for there are not, or not yet.
+func (e *create) missing(tx *change.Tx) (out []string, err error) {
+	for _, n := range sorted(e.req.Policies) {
+		has, err := authn.HasPolicy(tx, e.who.Account, n)
+		if err != nil {
+			return nil, err
+		}
+		if !has {
+			out = append(out, fmt.Sprintf("Policy %q does not exist", n))
+		}
+	}
+	return out, nil
 }
 
 var notDisplayed = regexp.MustCompile(`[^a-zA-Z0-9-]`)

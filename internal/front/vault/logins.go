@@ -6,7 +6,6 @@ import (
 	"math"
 	"time"
 
-	"countersign/internal/caller"
 	"countersign/internal/core/login"
 	"countersign/internal/core/policy"
 	"countersign/internal/errs"
@@ -145,23 +144,6 @@ func (c *call) members(n string) map[string]json.RawMessage {
 	return out
 }
 
-// authJSON is what a login answers with.
-type authJSON struct {
-	Token       string            `json:"client_token"`
-	Accessor    string            `json:"accessor"`
-	Policies    []string          `json:"policies"`
-	OfToken     []string          `json:"token_policies"`
-	OfIdentity  []string          `json:"identity_policies,omitempty"`
-	Meta        map[string]string `json:"metadata"`
-	Lasts       int64             `json:"lease_duration"`
-	Renewable   bool              `json:"renewable"`
-	Entity      string            `json:"entity_id"`
-	Type        string            `json:"token_type"`
-	Orphan      bool              `json:"orphan"`
-	Requirement any               `json:"mfa_requirement"`
-	Uses        int               `json:"num_uses"`
-}
-
 // loggedIn is the answer to a login. From then on the call is of whom it let in.
 func (c *call) loggedIn(t login.Entered, err error) (*answer, error) {
 	if err != nil {
@@ -170,9 +152,7 @@ func (c *call) loggedIn(t login.Entered, err error) (*answer, error) {
 	words := c.who.Call
 	c.who = t.Who // what follows is for it
 	c.who.Call = words
-	return &answer{warnings: t.Warnings, auth: authJSON{Token: string(t.Token.Reveal()), Accessor: t.Accessor, Policies: t.Policies, OfToken: t.TokenPolicies,
-		OfIdentity: t.IdentityPolicies, Meta: t.Meta, Lasts: int64(t.TTL / time.Second), Renewable: t.Renewable, Entity: caller.EntityID(t.Account, t.Principal),
-		Type: t.Type.String(), Orphan: t.Orphan, Uses: t.NumUses}}, nil
+	return issued(&t.Issued, string(t.Token.Reveal())), nil
 }
 
 // forbidden is a refused login of a method that tells nothing else.

@@ -144,6 +144,9 @@ func TestTokenKinds(t *testing.T) {
 			t.Errorf("%s: %q, want %q", body, msg, want)
 		}
 	}
+	if got := s.want(t, 200, "POST", "auth/token/create", `{"policies":["reads","later"]}`); names(got["warnings"]) != `[Policy "later" does not exist]` {
+		t.Errorf("a policy that is not there: %v", got)
+	}
 	if msg := errorOf(t, s.want(t, 400, "POST", "auth/token/create/none", `{}`)); msg != "unknown role none" {
 		t.Errorf("a role that is not there: %q", msg)
 	}

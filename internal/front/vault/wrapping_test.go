@@ -98,6 +98,35 @@ func TestWrapLogin(t *testing.T) {
 	}
 }
 
+// The pull mode of AppRole: who deploys hands on a secret id that it cannot see,
+// and the login that is made with it can be handed on the same way.
+func TestWrapAppRole(t *testing.T) {
+	s := newServer(t, coretest.Config{})
+	s.enable(t, "approle")
+	s.want(t, 204, "POST", "auth/approle/role/ci", `{"token_policies":"default"}`)
+	s.policy(t, "deploys", `path "auth/approle/role/ci/secret-id" {
+  capabilities     = ["update"]
+  min_wrapping_ttl = "10s"
+  max_wrapping_ttl = "10m"
+}`)
+	deployer, _ := s.token(t, s.root, "create", `{"policies":["deploys"]}`)
+	s.wantAs(t, deployer, 403, "POST", "auth/approle/role/ci/secret-id", "") // it may not see one
+	role := at(t, s.want(t, 200, "GET", "auth/approle/role/ci/role-id", ""), "data.role_id").(string)
+	info := s.wrap(t, deployer, "POST", "auth/approle/role/ci/secret-id", "")
+	if info["creation_path"] != "auth/approle/role/ci/secret-id" {
+		t.Errorf("the wrapped secret id: %v", info)
+	}
+	id := at(t, s.wantAs(t, info["token"].(string), 200, "POST", "sys/wrapping/unwrap", ""), "data.secret_id").(string)
+	info = s.wrap(t, "", "POST", "auth/approle/login", `{"role_id":"`+role+`","secret_id":"`+id+`"}`)
+	in := s.wantAs(t, info["token"].(string), 200, "POST", "sys/wrapping/unwrap", "")
+	if who := s.proves(t, in); who.Name != "approle.ci" || who.Token.Accessor != info["wrapped_accessor"] {
+		t.Errorf("the wrapped login: %v is %+v", info, who)
+	}
+	for _, bad := range []string{"x", "9000h"} { // and nobody is let in by what is refused
+		s.wantAs(t, "", 400, "POST", "auth/approle/login", `{"role_id":"`+role+`","secret_id":"`+id+`"}`, "X-Vault-Wrap-TTL: "+bad)
+	}
+}
+
 func TestWrapAnything(t *testing.T) {
 	s := newServer(t, coretest.Config{})
 	if msg := errorOf(t, s.want(t, 400, "POST", "sys/wrapping/wrap", `{"a":1}`)); msg != "endpoint requires response wrapping to be used" {
