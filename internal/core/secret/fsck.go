@@ -93,7 +93,7 @@ func referHead(r kv.Reader, v Vault, n name.Secret, h *head, report func(string)
 	for label, at := range h.Labels {
 		if is, ok := seen[at.Number]; !ok {
 			report(fmt.Sprintf("label %q leads to version %d, which is missing", label, at.Number))
-		} else if is != at {
+		} else if is.Object = is.Object && at.Object; is != at { // releases before did not note it
 			report(fmt.Sprintf("label %q does not say of version %d what is so", label, at.Number))
 		}
 		id, waits := strings.CutPrefix(label, name.PendingPrefix)

@@ -138,22 +138,23 @@ func (s *Service) versionOf(a *gate.Access, op policy.Op, req KVRead) (KVVersion
 // it has none to be read.
 func (s *Service) factsOfVersion(a *gate.Access, f *found, number uint64) (KVVersion, error) {
 	h, now := f.head, a.Record.Time
-	missing := noVersion(CodeVersion, "")
+	current := h.Labels[name.Current]
+	code, which := CodeVersion, ""
 	if number == 0 {
-		missing, number = noVersion(CodeLabel, name.Current), h.Labels[name.Current].Number
+		code, which, number = CodeLabel, name.Current, current.Number
 	}
 	v, ok, err := s.numbered(a, f, number)
 	if err != nil {
 		return KVVersion{}, err
 	}
 	if !ok {
-		return KVVersion{}, missing
+		return KVVersion{}, noVersion(code, which)
 	}
 	out := KVVersion{Value: Value{ARN: f.arn(), Name: f.Name, Number: number, VersionID: v.ID, Labels: h.labelsOf(number),
-		Created: when(v.Created), Binary: v.Binary}, Deleted: when(v.Gone), Destroyed: v.State == Destroyed, Metadata: h.settings()}
+		Created: when(v.Created), Binary: v.Binary, Object: len(v.Keys) > 0 || current.Object && current.Number == number}, Deleted: when(v.Gone), Destroyed: v.State == Destroyed, Metadata: h.settings()}
 	if state := v.state(now); state != Enabled {
-		out.Gone, missing.Msg = true, "the version is "+string(state)
-		return out, missing
+		out.Gone = true
+		return out, &errs.Error{Kind: errs.NotFound, Code: code, Field: which, Msg: "the version is " + string(state)}
 	}
 	if h.Deleted != 0 {
 		out.Gone, out.Deleted = true, when(h.Deleted)

@@ -35,6 +35,7 @@ type Value struct {
 	Labels    []string // sorted
 	Created   time.Time
 	Binary    bool // it was stored as bytes, not as text
+	Object    bool // it is known to be a JSON object; false says nothing
 	Data      sensitive.Bytes
 }
 

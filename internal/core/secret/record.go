@@ -63,6 +63,7 @@ type labelled struct {
 	Empty   bool   `cbor:"4,keyasint,omitempty"` // no value is to be read: it has none yet, was deleted or destroyed
 	Binary  bool   `cbor:"5,keyasint,omitempty"`
 	Expires int64  `cbor:"6,keyasint,omitempty"` // when it reads as deleted by itself, microseconds
+	Object  bool   `cbor:"7,keyasint,omitempty"` // the value is known to be a JSON object; a front need not look
 }
 
 // readable reports whether the version has a value to be read at a time.
@@ -189,6 +190,8 @@ func (l *labelled) member(key uint64, s *record.Source) {
 		l.Binary = s.True()
 	case 6:
 		l.Expires = s.Int()
+	case 7:
+		l.Object = s.True()
 	default:
 		s.Fail()
 	}
@@ -230,7 +233,7 @@ func (v *version) readable(now time.Time) bool { return !v.Empty && v.state(now)
 
 // at is what a label on the version says of it.
 func (v *version) at(number uint64) labelled {
-	l := labelled{Number: number, ID: v.ID, Created: v.Created, Binary: v.Binary, Empty: v.Empty || v.State != Enabled}
+	l := labelled{Number: number, ID: v.ID, Created: v.Created, Binary: v.Binary, Empty: v.Empty || v.State != Enabled, Object: len(v.Keys) > 0}
 	if v.State == Enabled {
 		l.Expires = v.Gone
 	}

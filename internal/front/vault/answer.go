@@ -85,12 +85,9 @@ const maxKept = 64 << 10
 
 // encode writes the body: Vault's envelope around the data.
 func (a *answer) encode(c *call, b []byte) ([]byte, error) {
-	data, err := rawJSON(a.data)
-	if err != nil {
-		return nil, err
-	}
 	if a.bare {
-		return append(append(b, data...), '\n'), nil
+		b, err := appendJSON(b, a.data)
+		return append(b, '\n'), err
 	}
 	b = append(b, `{"request_id":"`...)
 	b = append(b, c.meta.RequestID...)
@@ -100,7 +97,13 @@ func (a *answer) encode(c *call, b []byte) ([]byte, error) {
 	b = strconv.AppendBool(b, a.lease.renewable)
 	b = append(b, `,"lease_duration":`...)
 	b = strconv.AppendInt(b, a.lease.seconds, 10)
-	b = append(append(b, `,"data":`...), data...)
+	b = append(b, `,"data":`...)
+	at := len(b)
+	b, err := appendJSON(b, a.data)
+	if err != nil {
+		return nil, err
+	}
+	end := len(b)
 	if a.wrap == nil && a.auth == nil && len(a.warnings) == 0 {
 		b = append(b, `,"wrap_info":null,"warnings":null,"auth":null`...)
 	} else {
@@ -116,20 +119,26 @@ func (a *answer) encode(c *call, b []byte) ([]byte, error) {
 	}
 	b = append(b, `,"mount_type":`...)
 	b = appendText(b, c.mountType())
-	if a.plain && len(data) > 2 { // the members of data beside it
-		b = append(append(b, ','), data[1:len(data)-1]...)
+	if a.plain && end-at > 2 { // the members of data beside it
+		b = append(append(b, ','), b[at+1:end-1]...)
 	}
 	return append(b, "}\n"...), nil
 }
 
-func rawJSON(v any) ([]byte, error) {
+// appender writes itself as JSON.
+type appender interface{ appendJSON(b []byte) []byte }
+
+func appendJSON(b []byte, v any) ([]byte, error) {
 	switch v := v.(type) {
 	case nil:
-		return []byte("null"), nil
+		return append(b, "null"...), nil
 	case json.RawMessage:
-		return v, nil
+		return append(b, v...), nil
+	case appender:
+		return v.appendJSON(b), nil
 	}
-	return json.Marshal(v)
+	raw, err := json.Marshal(v)
+	return append(b, raw...), err
 }
 
 // appendText writes a JSON string.

@@ -135,11 +135,11 @@ func readData(ctx context.Context, c *call) (*answer, error) {
 func showVersion(v secret.KVVersion, change func(json.RawMessage) any) *answer {
 	meta := versionJSON{Created: stamp(v.Created), Custom: v.Metadata.Tags, Deleted: stamp(v.Deleted), Gone: v.Destroyed, Version: v.Number}
 	if v.Gone {
-		return &answer{code: http.StatusNotFound, data: meta.beside("data", []byte("null"))}
+		return &answer{code: http.StatusNotFound, data: &valueJSON{[]byte("null"), meta}}
 	}
-	data := toData(secret.Input{Data: v.Data, Binary: v.Binary})
+	data := shownData(v)
 	if change == nil {
-		return ok(meta.beside("data", data))
+		return ok(&valueJSON{data, meta})
 	}
 	return ok(struct {
 		Metadata versionJSON `json:"metadata"`
@@ -147,12 +147,15 @@ func showVersion(v secret.KVVersion, change func(json.RawMessage) any) *answer {
 	}{meta, change(data)})
 }
 
-// beside writes the object of something with what is said of the version. It is on
-// the way of every read, so it goes without reflection.
-func (v *versionJSON) beside(member string, raw []byte) json.RawMessage {
-	b := make([]byte, 0, len(raw)+256)
-	b = append(append(append(b, `{"`...), member...), `":`...)
-	b = append(append(b, raw...), `,"metadata":{"created_time":`...)
+// valueJSON is a value with what is said of its version. It is on the way of every
+// read, so it is written without reflection.
+type valueJSON struct {
+	data json.RawMessage
+	versionJSON
+}
+
+func (v *valueJSON) appendJSON(b []byte) []byte {
+	b = append(append(append(b, `{"data":`...), v.data...), `,"metadata":{"created_time":`...)
 	b = append(appendText(b, v.Created), `,"custom_metadata":`...)
 	if len(v.Custom) == 0 {
 		b = append(b, "null"...)
@@ -522,7 +525,7 @@ func readV1(ctx context.Context, c *call) (*answer, error) {
 			return nil, errs.New(errs.NotFound, "")
 		}
 		seconds := leaseV1
-		data := toData(secret.Input{Data: v.Data, Binary: v.Binary})
+		data := shownData(v)
 		var ttl struct {
 			TTL json.RawMessage `json:"ttl"`
 		}

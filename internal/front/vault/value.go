@@ -77,6 +77,16 @@ func toData(v secret.Input) json.RawMessage {
 	return append(appendValue(out, string(b)), '}')
 }
 
+// shownData is toData of a version, which may be known to be an object.
+func shownData(v secret.KVVersion) json.RawMessage {
+	if b := v.Data.Reveal(); v.Object {
+		if _, _, special := onlyMember(b); !special {
+			return b
+		}
+	}
+	return toData(secret.Input{Data: v.Data, Binary: v.Binary})
+}
+
 // isObject reports whether text is a JSON object that can be shown as it is.
 func isObject(b []byte) bool {
 	t := bytes.TrimLeft(b, " \t\r\n")
