@@ -84,10 +84,10 @@ func (s *Service) look(ctx context.Context, p parsed, hash string, was *known, n
 			}
 		}
 		if p.kind == KindBatch {
-			k, err = load(r, p.account, batch, link{}, now)
+			k, err = s.load(r, p.account, batch, link{}, now)
 			return err
 		}
-		k, err = service(r, p.account, hash, now)
+		k, err = s.service(r, p.account, hash, now)
 		return err
 	})
 	return k, err
@@ -116,18 +116,18 @@ func (s *Service) unseal(p parsed) *stored {
 }
 
 // service reads a service token and what it rests on.
-func service(r kv.Reader, acct, hash string, now time.Time) (*known, error) {
+func (s *Service) service(r kv.Reader, acct, hash string, now time.Time) (*known, error) {
 	key := tokenKey(acct, hash)
 	t, raw, err := read(r, key)
 	if err != nil || t == nil || t.Kind != KindService {
 		return nil, err
 	}
-	return load(r, acct, t, link{key, raw}, now)
+	return s.load(r, acct, t, link{key, raw}, now)
 }
 
 // load finds out what a token rests on, nil when it is not valid.
-func load(r kv.Reader, acct string, t *stored, own link, now time.Time) (*known, error) {
-	st, err := standingOf(r, acct, t, micros(now))
+func (s *Service) load(r kv.Reader, acct string, t *stored, own link, now time.Time) (*known, error) {
+	st, err := s.standingOf(r, acct, t, micros(now))
 	if err != nil || st == nil {
 		return nil, err
 	}

@@ -172,7 +172,7 @@ func (e *create) spec(p *parent) (Spec, error) {
 	req := &e.req
 	spec := Spec{Account: e.who.Account, Principal: e.who.Name, Of: p.of, Path: "auth/token/create", Display: display(req.Display), Meta: req.Meta,
 		TTL: req.TTL, ExplicitMaxTTL: req.ExplicitMaxTTL, Period: req.Period, NotRenewable: req.NotRenewable, NumUses: req.NumUses,
-		BoundCIDRs: p.bound, depth: p.depth, Role: req.Role}
+		BoundCIDRs: p.bound, Link: p.link, depth: p.depth, Role: req.Role}
 	if req.Period > 0 && !e.any {
 		return spec, errs.New(errs.Invalid, "root or sudo privileges required to create periodic token")
 	}

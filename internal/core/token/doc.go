@@ -5,7 +5,8 @@
 // that its login granted, and, when it is narrowed, only what those policies allow
 // too. It hangs on one thing: the token, access key or session that it was made
 // with, or, an orphan, on the principal itself. It is valid while that is, and
-// while it has time and uses left. A token with the policy "root" is one that is
+// while it has time and uses left. One that came of a login, by way of others too,
+// is valid only while that login would still find the same principal. A token with the policy "root" is one that is
 // not narrowed, of a principal that may do everything; nobody else can make one.
 //
 // A service token has a record, found by a keyed hash of the token; the token

@@ -17,7 +17,7 @@ import (
 func TestRecordReadsItself(t *testing.T) {
 	full := stored{Principal: "p", Of: 1 << 50, Kind: KindBatch, Accessor: "a", Created: 2, Expires: 3, TTL: 4, On: onToken, OnID: []byte{0, 1, 255}, Depth: 5,
 		Granted: []string{"g", "h"}, Narrowed: []string{"n"}, IsNarrowed: true, Display: "d", Path: "x/y", Meta: map[string]string{"k": "v", "l": ""},
-		MaxTTL: 6, Explicit: 7, Period: 8, Fixed: true, Uses: 9, Spent: true, CIDRs: []string{"10.0.0.0/8"}, Role: "r", Queue: true, Renewed: 10, Alone: true, Entries: 11}
+		MaxTTL: 6, Explicit: 7, Period: 8, Fixed: true, Uses: 9, Spent: true, CIDRs: []string{"10.0.0.0/8"}, Role: "r", Queue: true, Renewed: 10, Alone: true, Entries: 11, Link: "l"}
 	v := reflect.ValueOf(full)
 	for i := range v.NumField() {
 		if v.Field(i).IsZero() {

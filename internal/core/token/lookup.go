@@ -46,7 +46,7 @@ func (s *Service) resolve(r kv.Reader, acct string, ref Ref, now time.Time) (*fo
 	if err != nil || f.rec == nil {
 		return nil, err
 	}
-	if f.st, err = standingOf(r, acct, f.rec, micros(now)); err != nil || f.st == nil || f.st.over(now) {
+	if f.st, err = s.standingOf(r, acct, f.rec, micros(now)); err != nil || f.st == nil || f.st.over(now) {
 		return nil, err
 	}
 	id, ok, err := authn.FindIdentity(r, acct, f.rec.Principal)
@@ -64,7 +64,7 @@ func (s *Service) resolveBatch(r kv.Reader, p parsed, now time.Time) (*found, er
 	if t == nil {
 		return nil, nil
 	}
-	k, err := load(r, p.account, t, link{}, now)
+	k, err := s.load(r, p.account, t, link{}, now)
 	if err != nil || k == nil || k.st.over(now) {
 		return nil, err
 	}
@@ -180,7 +180,7 @@ func (s *Service) CallerOf(r kv.Reader, acct string, ref Ref, now time.Time) (*c
 	if err != nil || f == nil || f.rec.Kind == kindWrapping {
 		return nil, err
 	}
-	k, err := load(r, acct, f.rec, link{}, now)
+	k, err := s.load(r, acct, f.rec, link{}, now)
 	if err != nil || k == nil {
 		return nil, err
 	}

@@ -19,6 +19,7 @@ type parent struct {
 	narrowed []string // nil: it is not
 	expires  bool
 	bound    []netip.Prefix
+	link     string
 
 	on    string // what a child hangs on
 	id    []byte
@@ -77,7 +78,7 @@ func (p *parent) token(r kv.Reader, who caller.Caller) error {
 	if t.Uses > 0 || t.Spent {
 		return errs.New(errs.Invalid, "restricted use token cannot generate child tokens")
 	}
-	p.granted, p.expires, p.bound = t.Granted, t.Expires != 0, prefixes(t.CIDRs)
+	p.granted, p.expires, p.bound, p.link = t.Granted, t.Expires != 0, prefixes(t.CIDRs), t.Link
 	if t.IsNarrowed {
 		p.narrowed = append([]string{}, t.Narrowed...)
 	}

@@ -38,6 +38,9 @@ type Spec struct {
 	// session's id, or, when all are empty, the principal alone.
 	Parent         []byte
 	KeyID, Session string
+	// Link names how the login knew the principal, in the words of Config.Linked. The
+	// token, and each that is made with it, ends with the link.
+	Link string
 
 	Role  string // of tokens
 	Queue bool   // writes that wait for review are a success
@@ -85,7 +88,7 @@ func (s *Service) form(l luck, spec Spec, now time.Time) (*Fresh, error) {
 	rec := &f.rec
 	*rec = stored{Principal: spec.Principal, Of: spec.Of, Kind: spec.Type, Accessor: l.accessor, Created: micros(now), Depth: spec.depth,
 		Display: spec.Display, Path: spec.Path, Meta: spec.Meta, MaxTTL: spec.MaxTTL.Microseconds(), Explicit: spec.ExplicitMaxTTL.Microseconds(),
-		Period: spec.Period.Microseconds(), Fixed: spec.NotRenewable || spec.Type != KindService, Uses: uint64(spec.NumUses), Role: spec.Role, Queue: spec.Queue}
+		Period: spec.Period.Microseconds(), Fixed: spec.NotRenewable || spec.Type != KindService, Uses: uint64(spec.NumUses), Role: spec.Role, Queue: spec.Queue, Link: spec.Link}
 	rec.On, rec.OnID = spec.hangsOn()
 	rec.Granted, rec.Narrowed = sorted(spec.Granted), sorted(spec.Narrowed)
 	if rec.IsNarrowed = spec.Narrowed != nil; rec.IsNarrowed {
@@ -150,7 +153,7 @@ func (spec *Spec) check() error {
 	if err := checkPolicies("policies", slices.Concat(spec.Granted, spec.Narrowed)); err != nil {
 		return err
 	}
-	for _, t := range []struct{ field, text string }{{"path", spec.Path}, {"display_name", spec.Display}, {"role", spec.Role}} {
+	for _, t := range []struct{ field, text string }{{"path", spec.Path}, {"display_name", spec.Display}, {"role", spec.Role}, {"link", spec.Link}} {
 		if err := name.Text(t.field, t.text, MaxText); err != nil {
 			return err
 		}
@@ -259,7 +262,7 @@ func (f *Fresh) Put(tx kv.Txn) error {
 	if !ok || id.Disabled || id.Created != rec.Of {
 		return badToken()
 	}
-	if st, err := standingOf(tx, f.acct, rec, rec.Created); err != nil || st == nil {
+	if st, err := f.s.standingOf(tx, f.acct, rec, rec.Created); err != nil || st == nil {
 		if err == nil {
 			err = badToken()
 		}

@@ -32,9 +32,14 @@ func (st *standing) until(us int64) {
 
 // standingOf follows what a token hangs on. It is nil when something of that is
 // gone or over, or the token itself is.
-func standingOf(r kv.Reader, acct string, t *stored, now int64) (*standing, error) {
+func (s *Service) standingOf(r kv.Reader, acct string, t *stored, now int64) (*standing, error) {
 	if t.over(now) {
 		return nil, nil
+	}
+	if t.Link != "" {
+		if ok, err := s.linked(r, acct, t.Link, t.Principal); err != nil || !ok {
+			return nil, err
+		}
 	}
 	st := &standing{}
 	st.until(t.Expires)

@@ -50,6 +50,7 @@ type stored struct {
 	Renewed  int64    `cbor:"26,keyasint,omitempty"`
 	Alone    bool     `cbor:"27,keyasint,omitempty"` // revoked; its children live on, as orphans
 	Entries  uint64   `cbor:"28,keyasint,omitempty"` // in its cubbyhole
+	Link     string   `cbor:"29,keyasint,omitempty"` // see Spec.Link
 }
 
 var _ record.Direct = (*stored)(nil)
@@ -125,6 +126,8 @@ func (t *stored) late(key uint64, s *record.Source) {
 		t.Alone = s.True()
 	case 28:
 		t.Entries = s.Uint()
+	case 29:
+		t.Link = s.String()
 	default:
 		s.Fail()
 	}

@@ -59,6 +59,10 @@ type Config struct {
 	Vault      Vault
 	MaxTTL     time.Duration // default SystemTTL
 	DefaultTTL time.Duration // default SystemTTL, or MaxTTL where that is less
+	// Linked reports whether the link by which a login found a principal is still
+	// there; see Spec.Link. It changes together with the account's generation.
+	// Default: none is.
+	Linked func(r kv.Reader, account, link, principal string) (bool, error)
 }
 
 // Service is the operations on tokens. It is safe for concurrent use.
@@ -68,6 +72,7 @@ type Service struct {
 	vault      Vault
 	maxTTL     time.Duration
 	defaultTTL time.Duration
+	linked     func(r kv.Reader, account, link, principal string) (bool, error)
 	known      cache
 	woken      chan struct{} // wakes the job over the due index
 	tidying    chan struct{} // and has it look for what is left of what is gone
@@ -81,7 +86,10 @@ func New(c Config) *Service {
 	if c.DefaultTTL <= 0 {
 		c.DefaultTTL = SystemTTL
 	}
-	return &Service{gate: c.Gate, changes: c.Changes, vault: c.Vault, maxTTL: c.MaxTTL, defaultTTL: min(c.DefaultTTL, c.MaxTTL),
+	if c.Linked == nil {
+		c.Linked = func(kv.Reader, string, string, string) (bool, error) { return false, nil }
+	}
+	return &Service{gate: c.Gate, changes: c.Changes, vault: c.Vault, maxTTL: c.MaxTTL, defaultTTL: min(c.DefaultTTL, c.MaxTTL), linked: c.Linked,
 		woken: make(chan struct{}, 1), tidying: make(chan struct{}, 1)}
 }
 
