@@ -51,7 +51,7 @@ var house = []layer{
 	{[]string{"internal/core/transit"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/protect", "internal/core/record", "internal/core/gate", "internal/core/change")},
 	{[]string{"internal/core/token"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/generation",
 		"internal/core/authn", "internal/core/signin")},
-	{[]string{"internal/core/login"}, append(ground, "internal/egress", "internal/core/audit", "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/authn", "internal/core/signin", "internal/core/mount", "internal/core/token")},
+	{[]string{"internal/core/login"}, append(ground, "internal/egress", "internal/core/audit", "internal/core/generation", "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/authn", "internal/core/signin", "internal/core/mount", "internal/core/token")},
 	{[]string{"internal/core/project", "internal/core/password"}, append(ground, "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change")},
 	{[]string{"internal/core/notify"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/protect", "internal/core/notice", "internal/core/record", "internal/core/gate", "internal/core/change")},
 	{[]string{"internal/core/inspect", "internal/core/operate"}, append(ground, "internal/keyring", "internal/seal/...", "internal/core/...")},

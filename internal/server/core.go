@@ -127,7 +127,7 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	if err := c.relay.Recover(ctx); err != nil {
 		return nil, err
 	}
-	auth := &authn.Authorizer{Mounts: mount.ForPolicy}
+	auth := &authn.Authorizer{Mounts: mount.ForPolicy, Aliases: login.ForPolicy}
 	c.gate = &gate.Gate{DB: c.db, Auth: auth, Log: c.log}
 	c.changes = change.New(change.Config{Gate: c.gate, Relay: c.relay, Logger: logger})
 	c.authn = authn.New(authn.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account}, auth)
@@ -139,12 +139,13 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.transit = transit.New(transit.Config{Gate: c.gate, Changes: c.changes, Region: cfg.Regions[0], Logger: logger})
 	c.mounts = mount.New(c.gate, c.changes, map[string]mount.Holds{mount.KV: holdsSecrets, mount.Transit: holdsKeys})
 	c.passwords = password.New(c.gate, c.changes)
-	c.tokens = token.New(token.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring})
+	c.tokens = token.New(token.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Linked: login.Linked})
 	c.devices = c.auditDevices()
-	c.idTokens = identitytoken.New(identitytoken.Config{Gate: c.gate, Changes: c.changes, Home: cfg.Account, URL: publicURL(cfg), Logger: logger})
+	c.idTokens = identitytoken.New(identitytoken.Config{Gate: c.gate, Changes: c.changes, Home: cfg.Account, URL: publicURL(cfg), Aliases: login.ForPolicy, Logger: logger})
 	c.logins = login.New(login.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Tokens: c.tokens, SignIn: c.signin,
 		Allow: config.Prefixes(cfg.Logins.Allow), Logger: logger})
 	decoders := c.authn.Decoders()
+	decoders[login.NounUser] = c.logins.DecodeUser(decoders[login.NounUser])
 	maps.Copy(decoders, c.logins.Decoders())
 	maps.Copy(decoders, c.idTokens.Decoders())
 	decoders["secret"] = c.secrets.DecodeEdit

@@ -112,7 +112,7 @@ func New(t testing.TB, c Config) *Core {
 
 	core.Relay = change.NewRelay(change.RelayConfig{DB: core.DB, Log: core.Log, Logger: c.Logger})
 	must(t, core.Relay.Recover(ctx))
-	auth := &authn.Authorizer{Mounts: mount.ForPolicy}
+	auth := &authn.Authorizer{Mounts: mount.ForPolicy, Aliases: login.ForPolicy}
 	core.Gate = &gate.Gate{DB: core.DB, Auth: auth, Log: core.Log}
 	core.Changes = change.New(change.Config{Gate: core.Gate, Relay: core.Relay})
 	core.Authn = authn.New(authn.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Home: Home}, auth)
@@ -132,13 +132,14 @@ func New(t testing.TB, c Config) *Core {
 		},
 	})
 	core.Passwords = password.New(core.Gate, core.Changes)
-	core.Tokens = token.New(token.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring})
+	core.Tokens = token.New(token.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Linked: login.Linked})
 	core.Devices = auditdevice.New(auditdevice.Config{Gate: core.Gate, Changes: core.Changes, Log: core.Log, Mounts: core.Mounts, Home: Home,
 		Dir: filepath.Join(core.Dir, "audit-devices"), Syslog: []string{filepath.Join(core.Dir, "syslog")}, Logger: c.Logger})
-	core.IDTokens = identitytoken.New(identitytoken.Config{Gate: core.Gate, Changes: core.Changes, Home: Home, URL: IssuerURL, Logger: c.Logger}) // its job does not run
+	core.IDTokens = identitytoken.New(identitytoken.Config{Gate: core.Gate, Changes: core.Changes, Home: Home, URL: IssuerURL, Aliases: login.ForPolicy, Logger: c.Logger}) // its job does not run
 	core.Logins = login.New(login.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Tokens: core.Tokens, SignIn: core.SignIn,
 		Allow: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Burst: 1000, Logger: c.Logger})
 	decoders := core.Authn.Decoders()
+	decoders[login.NounUser] = core.Logins.DecodeUser(decoders[login.NounUser])
 	maps.Copy(decoders, core.Logins.Decoders())
 	maps.Copy(decoders, core.IDTokens.Decoders())
 	decoders["secret"] = core.Secrets.DecodeEdit

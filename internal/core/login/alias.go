@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
+	"strconv"
 	"strings"
 	"time"
 
@@ -11,6 +13,7 @@ import (
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
+	"countersign/internal/core/generation"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
@@ -25,7 +28,8 @@ type Alias struct {
 	Name      string
 	Principal string
 	Created   time.Time
-	Meta      map[string]string
+	Updated   time.Time         // when the metadata were last changed
+	Meta      map[string]string // what the last login proved beside the name
 }
 
 // alias is how it is kept, under its account, the mount's accessor and its name.
@@ -34,6 +38,7 @@ type alias struct {
 	Of        int64             `cbor:"2,keyasint"` // when the principal was made
 	Created   int64             `cbor:"3,keyasint"`
 	Meta      map[string]string `cbor:"4,keyasint,omitempty"`
+	Updated   int64             `cbor:"5,keyasint,omitempty"`
 }
 
 // aliasPlace says where the alias with an id is.
@@ -48,8 +53,8 @@ func aliasOfKey(acct, principal, accessor, n string) kv.Key {
 	return kv.K(acct, "login-alias-of", principal, accessor, n)
 }
 
-// maxAliases is how many names one principal has: what deleting it takes along.
-const maxAliases = 20
+// maxAliases is how many login methods know one principal.
+const maxAliases = 100
 
 // AliasID is the id of an alias.
 func AliasID(acct, accessor, n string) string {
@@ -58,7 +63,13 @@ func AliasID(acct, accessor, n string) string {
 }
 
 func (a *alias) show(acct, accessor, n string) Alias {
-	return Alias{ID: AliasID(acct, accessor, n), Accessor: accessor, Name: n, Principal: a.Principal, Created: when(a.Created), Meta: a.Meta}
+	return Alias{ID: AliasID(acct, accessor, n), Accessor: accessor, Name: n, Principal: a.Principal, Created: when(a.Created),
+		Updated: when(max(a.Created, a.Updated)), Meta: a.Meta}
+}
+
+// link names a link, for tokens to end with it: one that is made anew is another.
+func (a *alias) link(acct, accessor, n string) string {
+	return AliasID(acct, accessor, n) + "/" + strconv.FormatInt(a.Created, 10)
 }
 
 func checkAlias(n string) error {
@@ -71,12 +82,33 @@ func checkAlias(n string) error {
 // Resolve finds who an alias is; ok is false when nobody is linked, or who was is
 // gone.
 func Resolve(r kv.Reader, acct, accessor, n string) (id authn.Identity, ok bool, err error) {
-	a, err := record.Find[alias](r, aliasKey(acct, accessor, n))
+	_, id, ok, err = resolve(r, acct, accessor, n)
+	return id, ok, err
+}
+
+func resolve(r kv.Reader, acct, accessor, n string) (a *alias, id identity, ok bool, err error) {
+	a, err = record.Find[alias](r, aliasKey(acct, accessor, n))
 	if err != nil || a == nil {
-		return id, false, err
+		return nil, id, false, err
 	}
 	id, ok, err = authn.FindIdentity(r, acct, a.Principal)
-	return id, ok && id.Created == a.Of, err
+	return a, id, ok && id.Created == a.Of, err
+}
+
+// Linked reports whether a link is still there, for the principal that it was made
+// for, by a login method that still is; see token.Config.
+func Linked(r kv.Reader, acct, link, principal string) (bool, error) {
+	id, made, _ := strings.Cut(link, "/")
+	at, err := record.Find[aliasPlace](r, aliasIDKey(acct, id))
+	if err != nil || at == nil {
+		return false, err
+	}
+	a, err := record.Find[alias](r, aliasKey(acct, at.Accessor, at.Name))
+	if err != nil || a == nil || a.Principal != principal || strconv.FormatInt(a.Created, 10) != made {
+		return false, err
+	}
+	m, err := mounted(r, acct, at.Accessor)
+	return m != nil, err
 }
 
 // FindAlias reads an alias by its id, nil when there is none.
@@ -85,16 +117,19 @@ func FindAlias(r kv.Reader, acct, id string) (*Alias, error) {
 	if err != nil || at == nil {
 		return nil, err
 	}
-	a, err := record.Find[alias](r, aliasKey(acct, at.Accessor, at.Name))
-	if err != nil || a == nil {
+	a, _, ok, err := resolve(r, acct, at.Accessor, at.Name)
+	if err != nil || !ok {
+		return nil, err
+	}
+	if m, err := mounted(r, acct, at.Accessor); err != nil || m == nil {
 		return nil, err
 	}
 	out := a.show(acct, at.Accessor, at.Name)
 	return &out, nil
 }
 
-// Aliases lists the names of a principal; those of an earlier one of its name are
-// left out.
+// Aliases lists the names of a principal; those of an earlier one of its name, and
+// of login methods that are not mounted any more, are left out.
 func Aliases(r kv.Reader, acct, principal string, of int64) (out []Alias, err error) {
 	places, err := aliasesOf(r, acct, principal)
 	if err != nil {
@@ -105,11 +140,41 @@ func Aliases(r kv.Reader, acct, principal string, of int64) (out []Alias, err er
 		if err != nil {
 			return nil, err
 		}
-		if a != nil && a.Principal == principal && a.Of == of {
+		if a == nil || a.Principal != principal || a.Of != of {
+			continue
+		}
+		m, err := mounted(r, acct, at.Accessor)
+		if err != nil {
+			return nil, err
+		}
+		if m != nil {
 			out = append(out, a.show(acct, at.Accessor, at.Name))
 		}
 	}
 	return out, nil
+}
+
+// ForPolicy is the names of a principal as templates refer to them, by the
+// accessor of the mount. They change together with the account's generation.
+func ForPolicy(r kv.Reader, acct, principal string) (map[string]policy.Alias, error) {
+	all, err := aliasesNow(r, acct, principal)
+	if err != nil || len(all) == 0 {
+		return nil, err
+	}
+	out := make(map[string]policy.Alias, len(all))
+	for _, a := range all {
+		out[a.Accessor] = policy.Alias{ID: a.ID, Name: a.Name, Metadata: a.Meta}
+	}
+	return out, nil
+}
+
+// aliasesNow lists the names of the principal that has a name now.
+func aliasesNow(r kv.Reader, acct, principal string) ([]Alias, error) {
+	id, ok, err := authn.FindIdentity(r, acct, principal)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return Aliases(r, acct, principal, id.Created)
 }
 
 func aliasesOf(r kv.Reader, acct, principal string) (out []aliasPlace, err error) {
@@ -138,14 +203,14 @@ func Link(tx kv.Txn, acct, accessor, n string, id authn.Identity, meta map[strin
 	case err != nil:
 		return err
 	case ok && is.Caller.Name != id.Caller.Name:
-		return errs.Coded(errs.Exists, CodeAlias, "the alias is linked to another principal")
+		return errs.Coded(errs.Exists, CodeAlias, "the alias is linked to another principal: unlink it first")
 	case ok:
 		return nil
 	}
 	if err := Unlink(tx, acct, accessor, n); err != nil {
 		return err
 	}
-	if err := makeRoom(tx, acct, id); err != nil {
+	if err := roomFor(tx, acct, accessor, id); err != nil {
 		return err
 	}
 	a := alias{Principal: id.Caller.Name, Of: id.Created, Created: micros(now), Meta: meta}
@@ -155,28 +220,23 @@ func Link(tx kv.Txn, acct, accessor, n string, id authn.Identity, meta map[strin
 	if err := record.Put(tx, aliasIDKey(acct, AliasID(acct, accessor, n)), aliasPlace{accessor, n}); err != nil {
 		return err
 	}
-	return tx.Put(aliasOfKey(acct, a.Principal, accessor, n), []byte{1})
+	if err := tx.Put(aliasOfKey(acct, a.Principal, accessor, n), []byte{1}); err != nil {
+		return err
+	}
+	return generation.Raise(tx, acct)
 }
 
-// makeRoom drops the aliases of an earlier principal of the name, and refuses one
-// too many.
-func makeRoom(tx kv.Txn, acct string, id authn.Identity) error {
-	all, err := aliasesOf(tx, acct, id.Caller.Name)
+// roomFor refuses one alias too many, and a second one of a method: a template
+// that asks what the method knows somebody by has one answer.
+func roomFor(r kv.Reader, acct, accessor string, id authn.Identity) error {
+	all, err := Aliases(r, acct, id.Caller.Name, id.Created)
 	if err != nil {
 		return err
 	}
-	for _, at := range all {
-		a, err := record.Find[alias](tx, aliasKey(acct, at.Accessor, at.Name))
-		if err != nil {
-			return err
+	for _, a := range all {
+		if a.Accessor == accessor {
+			return errs.Coded(errs.Exists, CodeAlias, "the login method knows the principal by another name already")
 		}
-		if a == nil || a.Principal == id.Caller.Name && a.Of == id.Created {
-			continue
-		}
-		if err := Unlink(tx, acct, at.Accessor, at.Name); err != nil {
-			return err
-		}
-		all = all[1:] // only their number counts
 	}
 	if len(all) >= maxAliases {
 		return errs.New(errs.Limit, "a principal has at most %d aliases", maxAliases)
@@ -184,7 +244,8 @@ func makeRoom(tx kv.Txn, acct string, id authn.Identity) error {
 	return nil
 }
 
-// Unlink ends a link, in a transaction. One that is not there is no error.
+// Unlink ends a link, in a transaction, and with it the tokens of its logins. One
+// that is not there is no error.
 func Unlink(tx kv.Txn, acct, accessor, n string) error {
 	a, err := record.Find[alias](tx, aliasKey(acct, accessor, n))
 	if err != nil || a == nil {
@@ -195,7 +256,19 @@ func Unlink(tx kv.Txn, acct, accessor, n string) error {
 			return err
 		}
 	}
-	return nil
+	return generation.Raise(tx, acct)
+}
+
+// learn keeps what a login proved beside the name, when it is something new.
+func (a *alias) learn(tx kv.Txn, acct, accessor, n string, meta map[string]string, now time.Time) error {
+	if maps.Equal(a.Meta, meta) {
+		return nil
+	}
+	a.Meta, a.Updated = meta, micros(now)
+	if err := record.Put(tx, aliasKey(acct, accessor, n), a); err != nil {
+		return err
+	}
+	return generation.Raise(tx, acct)
 }
 
 // principalName names the principal of somebody nobody linked: after the mount
@@ -225,7 +298,7 @@ func principalName(mountName, label, accessor, n string, attempt int) string {
 func (s *Service) makePrincipal(ctx context.Context, nobody caller.Caller, w *way) error {
 	sys := systemFor(nobody)
 	taken := func(n string) (is bool, err error) {
-		err = s.gate.DB.View(ctx, func(r kv.Reader) error {
+		err = s.gate.DB.View(ctx, func(r kv.Reader) (err error) {
 			_, is, err = authn.FindIdentity(r, sys.Account, n)
 			return err
 		})
@@ -253,7 +326,7 @@ type making struct {
 }
 
 func (e *making) Target() change.Target {
-	return change.Target{Account: e.account, Noun: "user", Name: e.name}
+	return change.Target{Account: e.account, Noun: NounUser, Name: e.name}
 }
 func (e *making) Operation() policy.Op { return policy.CreateUser }
 
@@ -274,115 +347,5 @@ func (e *making) Apply(tx *change.Tx) error {
 	if err != nil {
 		return err
 	}
-	return Link(tx, e.account, e.way.mount.Accessor, e.way.alias, id, nil, tx.Now)
-}
-
-// linking is an edit of whom a login method knows a principal by. It is one of the
-// user, so that rules over users hold it: who could link an alias of its own to
-// somebody would be that. It cannot wait.
-type linking struct {
-	account, principal string
-	op                 policy.Op
-	do                 func(tx *change.Tx) error
-}
-
-func (e *linking) Target() change.Target {
-	return change.Target{Account: e.account, Noun: "user", Name: e.principal}
-}
-func (e *linking) Operation() policy.Op { return e.op }
-
-func (e *linking) Allow(a *gate.Access) error {
-	arn := policy.AnyResource // an alias that is not there is nobody's
-	if e.principal != "" {
-		arn = caller.UserARN(e.account, e.principal)
-	}
-	return a.Allow(&policy.Request{Op: e.op, Resource: arn, Account: e.account}, nil)
-}
-
-func (e *linking) Apply(tx *change.Tx) error { return e.do(tx) }
-
-// LinkAlias makes a principal known to a login method by a name. Exists with
-// CodeAlias: the name is another's.
-func (s *Service) LinkAlias(ctx context.Context, who caller.Caller, accessor, n, principal string) (out Alias, err error) {
-	op := policy.LinkUser
-	if err := name.Principal("principal", principal); err != nil {
-		rec := gate.NewRecord(who, op, "")
-		return out, s.gate.Finish(ctx, &rec, err)
-	}
-	_, err = s.changes.Submit(ctx, who, change.Request{Edit: &linking{account: who.Account, principal: principal, op: op, do: func(tx *change.Tx) error {
-		if err := mustBeMounted(tx, who.Account, accessor); err != nil {
-			return err
-		}
-		id, ok, err := authn.FindIdentity(tx, who.Account, principal)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return errs.New(errs.NotFound, "there is no such user")
-		}
-		if err := Link(tx, who.Account, accessor, n, id, nil, tx.Now); err != nil {
-			return err
-		}
-		a, err := record.Find[alias](tx, aliasKey(who.Account, accessor, n))
-		if err == nil {
-			out = a.show(who.Account, accessor, n)
-		}
-		return err
-	}}})
-	return out, err
-}
-
-// UnlinkAlias ends that. An alias that is not there is no error.
-func (s *Service) UnlinkAlias(ctx context.Context, who caller.Caller, id string) error {
-	var is *Alias
-	err := s.gate.DB.View(ctx, func(r kv.Reader) (err error) {
-		is, err = FindAlias(r, who.Account, id)
-		return err
-	})
-	e := &linking{account: who.Account, op: policy.UnlinkUser, do: func(tx *change.Tx) error { tx.NothingToDo(); return nil }}
-	if is != nil {
-		e.principal = is.Principal
-		e.do = func(tx *change.Tx) error {
-			now, err := FindAlias(tx, who.Account, id)
-			switch {
-			case err != nil:
-				return err
-			case now == nil:
-				tx.NothingToDo()
-				return nil
-			case now.Principal != is.Principal:
-				return errs.New(errs.Conflict, "the alias was linked to another principal meanwhile")
-			}
-			return Unlink(tx, who.Account, now.Accessor, now.Name)
-		}
-	}
-	if err != nil {
-		rec := gate.NewRecord(who, e.op, "")
-		return s.gate.Finish(ctx, &rec, err)
-	}
-	_, err = s.changes.Submit(ctx, who, change.Request{Edit: e})
-	return err
-}
-
-// ListAliases lists by which names login methods know a principal.
-func (s *Service) ListAliases(ctx context.Context, who caller.Caller, principal string) (out []Alias, err error) {
-	op := policy.GetUser
-	if err := name.Principal("principal", principal); err != nil {
-		rec := gate.NewRecord(who, op, "")
-		return nil, s.gate.Finish(ctx, &rec, err)
-	}
-	err = s.gate.View(ctx, who, op, principal, func(a *gate.Access) error {
-		if err := a.Allow(&policy.Request{Op: op, Resource: caller.UserARN(who.Account, principal), Account: who.Account}, nil); err != nil {
-			return err
-		}
-		id, ok, err := authn.FindIdentity(a, who.Account, principal)
-		if err == nil && !ok {
-			err = errs.New(errs.NotFound, "there is no such user")
-		}
-		if err == nil {
-			out, err = Aliases(a, who.Account, principal, id.Created)
-		}
-		return err
-	})
-	return out, err
+	return Link(tx, e.account, e.way.mount.Accessor, e.way.alias, id, e.way.meta, tx.Now)
 }

@@ -65,7 +65,7 @@ func (e *edit) Allow(a *gate.Access) error {
 }
 
 func (e *edit) Apply(tx *change.Tx) error {
-	if err := mustBeMounted(tx, e.account, e.Accessor); err != nil {
+	if _, err := mustBeMounted(tx, e.account, e.Accessor); err != nil {
 		return err
 	}
 	switch {

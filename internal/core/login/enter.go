@@ -27,6 +27,7 @@ type way struct {
 	// the name of a principal that is made.
 	alias, label string
 	user         *identity // the principal, where the method knows it itself
+	linked       alias     // what leads to the principal; made by the login where the method knows it itself
 	display      string    // of the token
 	meta         map[string]string
 	cidrs        []string // that the token is bound to; nil: the role's
@@ -62,11 +63,20 @@ func (s *Service) fail(ctx context.Context, nobody caller.Caller, m *mount.Mount
 }
 
 // enter gives a token to who proved an alias. On an error nothing was recorded
-// when known is false; the caller does.
+// when known is false; the caller does. It is tried again when the alias was linked
+// meanwhile, as the first logins of somebody may come at once.
 func (s *Service) enter(ctx context.Context, nobody caller.Caller, w *way) (out Entered, known bool, err error) {
 	if !from(nobody.Source, w.terms.CIDRs) {
 		return out, false, refused("the login is not allowed from this address")
 	}
+	out, known, err = s.try(ctx, nobody, w)
+	if e := errs.As(err); e != nil && e.Code == codeLinked {
+		out, known, err = s.try(ctx, nobody, w)
+	}
+	return out, known, err
+}
+
+func (s *Service) try(ctx context.Context, nobody caller.Caller, w *way) (out Entered, known bool, err error) {
 	id, err := s.who(ctx, nobody, w)
 	if err != nil {
 		return out, false, err
@@ -88,18 +98,23 @@ func (s *Service) enter(ctx context.Context, nobody caller.Caller, w *way) (out 
 
 // who finds the principal of an alias, and makes it when there is none.
 func (s *Service) who(ctx context.Context, nobody caller.Caller, w *way) (id identity, err error) {
-	if w.user != nil {
-		return *w.user, nil
-	}
 	if err := checkAlias(w.alias); err != nil {
 		return id, refused("the name that the login gives cannot be an alias")
 	}
 	find := func() (ok bool, err error) {
 		err = s.gate.DB.View(ctx, func(r kv.Reader) error {
-			id, ok, err = Resolve(r, nobody.Account, w.mount.Accessor, w.alias)
+			var a *alias
+			if a, id, ok, err = resolve(r, nobody.Account, w.mount.Accessor, w.alias); ok {
+				w.linked = *a
+			}
 			return err
 		})
 		return ok, err
+	}
+	if w.user != nil {
+		w.linked = alias{Created: micros(time.Now())} // unless it is there
+		_, err := find()
+		return *w.user, err
 	}
 	ok, err := find()
 	if err == nil && !ok {
@@ -126,7 +141,7 @@ func disabled() error {
 func (w *way) spec(id identity) token.Spec {
 	spec := w.terms.spec(w.mount)
 	spec.Account, spec.Principal, spec.Of = id.Caller.Account, id.Caller.Name, id.Created
-	spec.Display, spec.Meta = w.display, w.meta
+	spec.Display, spec.Meta, spec.Link = w.display, w.meta, w.linked.link(id.Caller.Account, w.mount.Accessor, w.alias)
 	bound := w.terms.CIDRs
 	if w.cidrs != nil {
 		bound = w.cidrs
@@ -175,12 +190,29 @@ func (e *entry) Apply(tx *change.Tx) error {
 	return e.fresh.Put(tx)
 }
 
-// principal finds who it is in a transaction.
-func (w *way) principal(r kv.Reader, acct string) (identity, bool, error) {
-	if w.user != nil {
-		return authn.FindIdentity(r, acct, w.user.Caller.Name)
+// codeLinked: Conflict: the alias of a login was linked since it was looked up.
+const codeLinked = "login-linked"
+
+// principal finds who it is in a transaction, and keeps what the login proved. The
+// link of who is known without one is made.
+func (w *way) principal(tx *change.Tx, acct string) (id identity, ok bool, err error) {
+	a, id, ok, err := resolve(tx, acct, w.mount.Accessor, w.alias)
+	if err != nil {
+		return id, false, err
 	}
-	return Resolve(r, acct, w.mount.Accessor, w.alias)
+	if !ok && w.user != nil {
+		if id, ok, err = authn.FindIdentity(tx, acct, w.user.Caller.Name); err != nil || !ok {
+			return id, false, err
+		}
+		return id, true, Link(tx, acct, w.mount.Accessor, w.alias, id, w.meta, when(w.linked.Created))
+	}
+	if !ok {
+		return id, false, nil
+	}
+	if a.Created != w.linked.Created {
+		return id, false, errs.Coded(errs.Conflict, codeLinked, "the principal of the login was linked meanwhile")
+	}
+	return id, true, a.learn(tx, acct, w.mount.Accessor, w.alias, w.meta, tx.Now)
 }
 
 // systemFor is the server acting because of somebody's request.

@@ -268,25 +268,26 @@ func (s *Service) hash(kind string, parts ...string) []byte {
 }
 
 // mustBeMounted refuses a write below a mount that was disabled meanwhile.
-func mustBeMounted(r kv.Reader, acct, accessor string) error {
-	ok, err := mounted(r, acct, accessor)
-	if err == nil && !ok {
+func mustBeMounted(r kv.Reader, acct, accessor string) (*mount.Mount, error) {
+	m, err := mounted(r, acct, accessor)
+	if err == nil && m == nil {
 		err = errs.Coded(errs.NotFound, CodeMount, "the login method is not mounted any more")
 	}
-	return err
+	return m, err
 }
 
-func mounted(r kv.Reader, acct, accessor string) (bool, error) {
+// mounted finds a login method by its accessor, nil when it is not mounted.
+func mounted(r kv.Reader, acct, accessor string) (*mount.Mount, error) {
 	t, err := mount.Load(r, acct)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	for _, m := range t.All(true) {
 		if m.Accessor == accessor {
-			return true, nil
+			return m, nil
 		}
 	}
-	return false, nil
+	return nil, nil
 }
 
 // identity is a principal that logs in.

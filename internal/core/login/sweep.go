@@ -39,7 +39,8 @@ func (s *Service) wake() {
 }
 
 // Run removes secret ids that have expired, those of roles that were deleted, and
-// what is left of mounts that were disabled, until ctx ends. It resumes wherever it
+// what is left of mounts that were disabled and of principals that are gone, until
+// ctx ends. It resumes wherever it
 // was stopped: what is noted goes in the transaction that carries it out.
 func (s *Service) Run(ctx context.Context) {
 	due, sweep := time.NewTicker(dueEvery), time.NewTicker(sweepEvery)
@@ -179,8 +180,8 @@ func dropSecrets(tx kv.Txn, prefix kv.Key, acct, accessor string) (left bool, er
 // ids, which have an index, and aliases, which have two.
 var below = []string{"login-role", "login-role-id", "login-method", "login-crl"}
 
-// Sweep removes what is left of mounts that were disabled, some records in a
-// transaction.
+// Sweep removes what is left of mounts that were disabled, and the aliases of
+// principals that are gone, some records in a transaction.
 func (s *Service) Sweep(ctx context.Context) error {
 	accounts, err := s.under(ctx, kv.K("sys", "account"))
 	if err != nil {
@@ -198,8 +199,66 @@ func (s *Service) Sweep(ctx context.Context) error {
 				}
 			}
 		}
+		for from := kv.K(acct, "login-alias"); from != nil; {
+			if from, err = s.sweepAliases(ctx, acct, from); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// lookAtOnce is how many aliases are looked at in one snapshot.
+const lookAtOnce = 500
+
+// sweepAliases looks at the next aliases of an account, removes those that lead to
+// nobody, and returns where to go on, nil at the end.
+func (s *Service) sweepAliases(ctx context.Context, acct string, from kv.Key) (next kv.Key, err error) {
+	prefix := kv.K(acct, "login-alias")
+	var gone []aliasPlace
+	err = s.gate.DB.View(ctx, func(r kv.Reader) error {
+		next, gone = nil, nil
+		looked := 0
+		for p, err := range r.Scan(kv.Range{Start: from, End: kv.After(prefix)}) {
+			if err != nil {
+				return err
+			}
+			if looked++; looked > lookAtOnce || len(gone) == atOnce {
+				next = bytes.Clone(p.Key)
+				return nil
+			}
+			strs, _, err := kv.Key(p.Key[len(prefix):]).Parts("ss")
+			if err != nil {
+				return err
+			}
+			if _, ok, err := Resolve(r, acct, strs[0], strs[1]); err != nil || ok {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			gone = append(gone, aliasPlace{strs[0], strs[1]})
+		}
+		return nil
+	})
+	if err != nil || len(gone) == 0 {
+		return next, err
+	}
+	_, err = s.gate.DB.Update(ctx, func(tx kv.Txn) error {
+		for _, at := range gone {
+			if _, ok, err := Resolve(tx, acct, at.Accessor, at.Name); err != nil || ok {
+				if err != nil {
+					return err
+				}
+				continue // linked anew meanwhile
+			}
+			if err := Unlink(tx, acct, at.Accessor, at.Name); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return next, err
 }
 
 // under lists the parts that follow a prefix in keys, each once, without reading
@@ -247,7 +306,7 @@ func (s *Service) sweepMount(ctx context.Context, acct, kind, accessor string) e
 		left := false
 		_, err := s.gate.DB.Update(ctx, func(tx kv.Txn) error {
 			left = false
-			if is, err := mounted(tx, acct, accessor); err != nil || is {
+			if m, err := mounted(tx, acct, accessor); err != nil || m != nil {
 				return err
 			}
 			prefix := kv.K(acct, kind, accessor)

@@ -203,7 +203,7 @@ func TestUserpassReview(t *testing.T) {
 	_, err = w.Logins.DeleteLoginUser(t.Context(), w.Admin, m, "ann")
 	w.want(err, change.CodeCannotWait)
 	_, err = w.Logins.LinkAlias(t.Context(), w.Admin, m.Accessor, "x", "ann")
-	w.want(err, change.CodeCannotWait)
+	w.want(err, "invalid/name")
 	res, err := w.Logins.PutLoginUser(t.Context(), w.Admin, m, login.LoginUser{Name: "ann", Terms: login.Patch{"token_policies": []string{"admin"}}})
 	w.ok(err)
 	if res.Status != change.Pending {

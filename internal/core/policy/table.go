@@ -126,7 +126,7 @@ var operations = [numOps]Operation{
 	PutIdentityProvider:    {"PutIdentityProvider", "countersign:PutIdentityProvider", "update auth/oidc/config", AccessPermissions, KindAccount, shapeAccount},
 	DeleteIdentityProvider: {"DeleteIdentityProvider", "countersign:DeleteIdentityProvider", "delete auth/oidc/config", AccessPermissions, KindAccount, shapeAccount},
 	BeginOIDCLogin:         {"BeginOIDCLogin", "countersign:BeginOIDCLogin", "update auth/oidc/oidc/auth-url", AccessWrite, KindNone, shapeNone},
-	LinkUser:               {"LinkUser", "countersign:LinkUser", "create identity/entity-alias/NAME", AccessPermissions, KindPrincipal, shapeUser},
+	LinkUser:               {"LinkUser", "countersign:LinkUser", "update identity/entity-alias/NAME", AccessPermissions, KindPrincipal, shapeUser},
 	UnlinkUser:             {"UnlinkUser", "countersign:UnlinkUser", "delete identity/entity-alias/NAME", AccessPermissions, KindPrincipal, shapeUser},
 
 	PutNotifyTarget:    {"PutNotifyTarget", "countersign:PutNotifyTarget", "update sys/notify/targets/NAME", AccessWrite, KindNotifyTarget, shapeNotifyTarget},
