@@ -113,6 +113,9 @@ func Linked(r kv.Reader, acct, link, principal string) (bool, error) {
 
 // FindAlias reads an alias by its id, nil when there is none.
 func FindAlias(r kv.Reader, acct, id string) (*Alias, error) {
+	if len(id) != len("01234567-0123-0123-0123-012345678901") {
+		return nil, nil
+	}
 	at, err := record.Find[aliasPlace](r, aliasIDKey(acct, id))
 	if err != nil || at == nil {
 		return nil, err

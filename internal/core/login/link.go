@@ -159,7 +159,7 @@ func (s *Service) LinkAlias(ctx context.Context, who caller.Caller, accessor, n,
 // UnlinkAlias ends that, and the tokens that came of it. An alias that is not there
 // is no error.
 func (s *Service) UnlinkAlias(ctx context.Context, who caller.Caller, id string) (change.Result, error) {
-	is, err := s.alias(ctx, who.Account, id)
+	is, err := s.Alias(ctx, who.Account, id)
 	if err != nil {
 		rec := gate.NewRecord(who, policy.UnlinkUser, "")
 		return change.Result{}, s.gate.Finish(ctx, &rec, err)
@@ -173,26 +173,13 @@ func (s *Service) UnlinkAlias(ctx context.Context, who caller.Caller, id string)
 		linkRequest: linkRequest{is.Accessor, is.Name}}})
 }
 
-// alias reads one by its id, nil for none. It asks nobody.
-func (s *Service) alias(ctx context.Context, acct, id string) (out *Alias, err error) {
+// Alias reads one by its id, nil for none. It asks nobody.
+func (s *Service) Alias(ctx context.Context, acct, id string) (out *Alias, err error) {
 	err = s.gate.DB.View(ctx, func(r kv.Reader) (err error) {
 		out, err = FindAlias(r, acct, id)
 		return err
 	})
-	return out, err
-}
-
-// AliasOwner is the principal that the alias with an id, or, without one, of a mount
-// and a name, is linked to; empty when nobody is. It asks nobody.
-func (s *Service) AliasOwner(ctx context.Context, acct, id, accessor, n string) (string, error) {
-	if id == "" {
-		id = AliasID(acct, accessor, n)
-	}
-	is, err := s.alias(ctx, acct, id)
-	if err != nil || is == nil {
-		return "", gate.Classify(err)
-	}
-	return is.Principal, nil
+	return out, gate.Classify(err)
 }
 
 // AliasesOf lists by which names login methods know a principal. It asks nobody.

@@ -10,6 +10,7 @@ import (
 
 	"countersign/internal/caller"
 	"countersign/internal/core/authn"
+	"countersign/internal/core/login"
 	"countersign/internal/core/policy"
 	"countersign/internal/errs"
 )
@@ -34,7 +35,7 @@ func entityRows() []row {
 
 // entityJSON is an entity as Vault shows it.
 type entityJSON struct {
-	Aliases   []any             `json:"aliases"`
+	Aliases   []aliasJSON       `json:"aliases"`
 	Created   string            `json:"creation_time"`
 	Direct    []string          `json:"direct_group_ids"`
 	Disabled  bool              `json:"disabled"`
@@ -52,13 +53,13 @@ type entityJSON struct {
 // namespaceID is that of every account: a token knows no other than its own.
 const namespaceID = "root"
 
-func (c *call) showEntity(p authn.Principal) entityJSON {
+func (c *call) showEntity(p authn.Principal, aliases []login.Alias) entityJSON {
 	groups := make([]string, 0, len(p.Groups))
 	for _, g := range p.Groups {
 		groups = append(groups, caller.GroupID(c.who.Account, g))
 	}
 	at := p.Created.Format(time.RFC3339Nano)
-	return entityJSON{Aliases: []any{}, Created: at, Updated: at, Direct: groups, Groups: groups, Inherited: []string{}, Disabled: p.Disabled,
+	return entityJSON{Aliases: c.showAliases(aliases), Created: at, Updated: at, Direct: groups, Groups: groups, Inherited: []string{}, Disabled: p.Disabled,
 		ID: caller.EntityID(c.who.Account, p.Name), Metadata: p.Tags, Name: p.Name, Namespace: namespaceID, Policies: append([]string{}, p.Policies...)}
 }
 
@@ -95,7 +96,11 @@ func readEntity(ctx context.Context, c *call, n string) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ok(c.showEntity(p)), nil
+	aliases, err := c.f.Logins.AliasesOf(ctx, c.who.Account, n)
+	if err != nil {
+		return nil, err
+	}
+	return ok(c.showEntity(p, aliases)), nil
 }
 
 // putAnyEntity makes or changes the entity that the body names, by its id if it
@@ -240,10 +245,14 @@ func listEntities(ids bool) func(context.Context, *call) (*answer, error) {
 		if err != nil {
 			return nil, err
 		}
+		aliases, err := c.f.Logins.AllAliases(ctx, c.who.Account)
+		if err != nil {
+			return nil, err
+		}
 		l := newListing(len(all))
 		for i := range all {
 			n := all[i].Name
-			l.add(n, caller.EntityID(c.who.Account, n), ids, map[string]any{"name": n})
+			l.add(n, caller.EntityID(c.who.Account, n), ids, map[string]any{"name": n, "aliases": c.showAliases(aliases[n])})
 		}
 		return l.answer()
 	}
@@ -299,8 +308,10 @@ func lookupEntity(ctx context.Context, c *call) (ans *answer, err error) {
 		if n, err = byEntityID(ctx, c, n); err != nil {
 			return nil, c.f.record(ctx, c.who, c.row.name(), err)
 		}
-	default: // nobody is known by an alias
-		n = ""
+	default:
+		if n, err = c.aliasOwner(ctx, by, n); err != nil {
+			return nil, c.f.record(ctx, c.who, c.row.name(), err)
+		}
 	}
 	ans, err = readEntity(ctx, c, n)
 	return ans, unlessGone(err)
