@@ -14,6 +14,13 @@
 // login makes a machine, as a change by the server, and links it. A principal that
 // is disabled does not log in.
 //
+// A method knows a principal by one name, and keeps with it what the last login
+// proved besides: templates of policies and of identity tokens refer to both, so
+// each change raises the generation of the account. Links are changes of the user,
+// which rules over users hold. What a link leads to is told from a later principal
+// of the name. With the link, or the mount, end the tokens that came of it. Whoever
+// writes the roles of a method decides who is let in by the names that it knows.
+//
 // # What is told
 //
 // A login that fails is answered alike, after as much work, whether the role, the
