@@ -73,24 +73,7 @@ func (c *call) loginMount(accessor string) *mount.Mount {
 // is until it is unlinked, so that nobody takes over somebody else's logins by the
 // permission to one entity alone.
 func putAlias(ctx context.Context, c *call) (*answer, error) {
-	id, n, accessor, entity := c.text("id"), c.text("name"), c.text("mount_accessor"), c.text("canonical_id")
-	if len(c.vars) > 0 {
-		id = c.vars[0]
-	}
-	if entity == "" {
-		entity = c.text("entity_id")
-	}
-	if len(c.texts("custom_metadata")) > 0 {
-		c.fail("custom_metadata", "aliases have no metadata here beside what a login proves: give them to the entity")
-	}
-	if c.err == nil && id == "" {
-		switch {
-		case n == "" || accessor == "":
-			c.fail("name", "'id' or 'mount_accessor' and 'name' must be provided")
-		case entity == "":
-			c.fail("canonical_id", "an alias is linked to an entity that is there: for who has none, the first login makes one")
-		}
-	}
+	id, n, accessor, entity := c.aliasParameters()
 	if c.err != nil {
 		return nil, nil
 	}
@@ -103,6 +86,9 @@ func putAlias(ctx context.Context, c *call) (*answer, error) {
 		case is == nil:
 			return nil, asInvalid(c.noEntity(ctx), "invalid alias ID provided")
 		case n != "" && n != is.Name || accessor != "" && accessor != is.Accessor:
+			if _, err := c.f.Logins.GetAlias(ctx, c.who, id); err != nil { // who may not know of it is told no more
+				return nil, err
+			}
 			c.fail("name", "an alias keeps its name and mount, of which its id is made: make another and delete this one")
 			return nil, nil
 		}
@@ -115,6 +101,26 @@ func putAlias(ctx context.Context, c *call) (*answer, error) {
 		}
 	}
 	return c.link(ctx, accessor, n, principal)
+}
+
+// aliasParameters reads which alias is to be linked to which entity.
+func (c *call) aliasParameters() (id, n, accessor, entity string) {
+	id, n, accessor, entity = c.text("id"), c.text("name"), c.text("mount_accessor"), c.text("canonical_id")
+	if len(c.vars) > 0 {
+		id = c.vars[0]
+	}
+	if entity == "" {
+		entity = c.text("entity_id")
+	}
+	switch {
+	case len(c.texts("custom_metadata")) > 0:
+		c.fail("custom_metadata", "aliases have no metadata here beside what a login proves: give them to the entity")
+	case id == "" && (n == "" || accessor == ""):
+		c.fail("name", "'id' or 'mount_accessor' and 'name' must be provided")
+	case id == "" && entity == "":
+		c.fail("canonical_id", "an alias is linked to an entity that is there: for who has none, the first login makes one")
+	}
+	return id, n, accessor, entity
 }
 
 func (c *call) link(ctx context.Context, accessor, n, principal string) (*answer, error) {
