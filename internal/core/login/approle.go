@@ -238,7 +238,7 @@ func (x *shownSecret) judge(nobody caller.Caller, now int64) error {
 		return badAppRole()
 	case x.secret != nil && x.secret.over(now):
 		return badAppRole()
-	case x.secret != nil && !within(x.secret.CIDRs, x.role.AppRole.CIDRs):
+	case x.secret != nil && (!within(x.secret.CIDRs, x.role.AppRole.CIDRs) || !within(x.secret.TokenCIDRs, x.role.Terms.CIDRs)):
 		return refused("the secret ID allows addresses that its role does not")
 	case x.secret != nil && !from(nobody.Source, x.secret.CIDRs), !from(nobody.Source, x.role.AppRole.CIDRs):
 		return refused("the login is not allowed from this address")

@@ -242,6 +242,35 @@ func TestSecretIDs(t *testing.T) {
 	})
 }
 
+// Who may make secret ids gets no token that is good at more addresses than the
+// role says.
+func TestSecretIDsStayWithinTheRole(t *testing.T) {
+	w := newWorld(t)
+	m := w.mount(mount.AppRole, "approle")
+	w.done(w.Logins.PutRole(t.Context(), w.Admin, m, "ci", login.Patch{"token_bound_cidrs": []string{"127.0.0.0/8"}}))
+	id, err := w.Logins.GetRoleID(t.Context(), w.Admin, m, "ci")
+	w.ok(err)
+	create := func(bound string) (string, error) {
+		s, err := w.Logins.CreateSecretID(t.Context(), w.Admin, m, login.SecretIDRequest{Role: "ci", TokenCIDRs: []string{bound}})
+		return string(s.Secret.Reveal()), err
+	}
+	for _, wider := range []string{"0.0.0.0/0", "126.0.0.0/7", "10.0.0.0/8", "::/0", "::ffff:0.0.0.0/96"} {
+		_, err := create(wider)
+		w.want(err, "invalid/token_bound_cidrs")
+	}
+	sid, err := create("127.0.0.0/16")
+	w.ok(err)
+	out, err := w.enter(m, id, sid)
+	w.ok(err)
+	if got := fmt.Sprint(out.BoundCIDRs); got != "[127.0.0.0/16]" {
+		t.Errorf("the token is bound to %s", got)
+	}
+	// A role that was narrowed since holds too.
+	w.done(w.Logins.PatchRole(t.Context(), w.Admin, m, "ci", login.Patch{"token_bound_cidrs": []string{"127.0.0.0/24"}}))
+	_, err = w.enter(m, id, sid)
+	w.want(err, login.CodeRefused)
+}
+
 // count counts records of a kind.
 func (w *world) count(kind string) (n int) {
 	for k := range w.Dump(w.t) {

@@ -101,7 +101,7 @@ func (s *Service) CreateSecretID(ctx context.Context, who caller.Caller, m *moun
 	var made secretID
 	err := s.quietly(ctx, who, op, m, req.Role, func(tx *change.Tx, r *role) error {
 		made = fresh
-		if err := made.limit(r.AppRole, &req, m); err != nil {
+		if err := made.limit(r, &req, m); err != nil {
 			return err
 		}
 		made.Created, made.Updated = micros(tx.Now), micros(tx.Now)
@@ -153,8 +153,10 @@ func checkMeta(meta map[string]string) error {
 	return nil
 }
 
-// limit takes uses and time from the request or the role, which bounds both.
-func (x *secretID) limit(r *appRole, req *SecretIDRequest, m *mount.Mount) error {
+// limit takes uses and time from the request or the role, which bounds both, and
+// the addresses too.
+func (x *secretID) limit(of *role, req *SecretIDRequest, m *mount.Mount) error {
+	r := of.AppRole
 	x.Uses, x.TTL = r.Uses, r.TTL
 	if req.Uses != nil {
 		if x.Uses = *req.Uses; r.Uses > 0 && (x.Uses == 0 || x.Uses > r.Uses) {
@@ -171,6 +173,9 @@ func (x *secretID) limit(r *appRole, req *SecretIDRequest, m *mount.Mount) error
 	}
 	if !within(x.CIDRs, r.CIDRs) {
 		return errs.InvalidField("cidr_list", "the addresses must be among the role's secret_id_bound_cidrs")
+	}
+	if !within(x.TokenCIDRs, of.Terms.CIDRs) {
+		return errs.InvalidField("token_bound_cidrs", "the addresses must be among the role's token_bound_cidrs")
 	}
 	return nil
 }
