@@ -230,7 +230,6 @@ func (r *Role) limit(spec *Spec) {
 	}
 	spec.NotRenewable = spec.NotRenewable || !r.Renewable
 	spec.NumUses = int(least(int64(spec.NumUses), int64(r.NumUses)))
-	spec.BoundCIDRs = nil
 	if len(r.CIDRs) > 0 {
 		spec.BoundCIDRs = r.prefixes()
 	}

@@ -394,6 +394,13 @@ func TestBoundIsInherited(t *testing.T) {
 			t.Errorf("bound to %v", i.BoundCIDRs)
 		}
 	}
+	w.role("anywhere", token.RoleChange{})
+	w.role("there", token.RoleChange{CIDRs: &[]string{"10.0.0.0/8"}})
+	for role, want := range map[string]string{"anywhere": "[127.0.0.0/8]", "there": "[10.0.0.0/8]"} {
+		if i := w.child(w.as(top), func(r *token.CreateRequest) { r.Role = role }); fmt.Sprint(i.BoundCIDRs) != want {
+			t.Errorf("by the role %s bound to %v", role, i.BoundCIDRs)
+		}
+	}
 }
 
 // In the Vault dialect the power to create any token is sudo on the path.
