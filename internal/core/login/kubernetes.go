@@ -343,16 +343,20 @@ func (s *Service) ask(ctx context.Context, host, ca, as string, q *tokenReview) 
 
 // asking is the certificate authority of the cluster, and the token to ask with:
 // as they are configured, or those of the pod that the server runs in. They are
-// read each time, since Kubernetes renews them.
+// read each time, since Kubernetes renews them. Who configures a method is not who
+// runs the server: the pod's token goes to whom the pod's authority vouches for,
+// and to nobody else.
 func (s *Service) asking(conf *kubeMethod) (ca, reviewer string) {
 	ca, reviewer = conf.CA, conf.Reviewer
 	if conf.NoPod {
 		return ca, reviewer
 	}
+	own := s.ofPod("ca.crt")
 	if ca == "" {
-		ca = s.ofPod("ca.crt")
+		ca = own
 	}
-	if reviewer == "" {
+	same := own != "" && strings.TrimSpace(ca) == strings.TrimSpace(own)
+	if reviewer == "" && same && strings.HasPrefix(conf.Host, "https://") {
 		reviewer = strings.TrimSpace(s.ofPod("token"))
 	}
 	return ca, reviewer

@@ -158,8 +158,27 @@ func TestKubernetesPod(t *testing.T) {
 	if _, ok := w.principal(m, "app/web"); !ok {
 		t.Error("the alias is another")
 	}
+	w.done(s.PutMethod(t.Context(), w.Admin, m, login.Patch{"kubernetes_host": c.Server.URL, "kubernetes_ca_cert": "\n" + c.ca()}))
+	w.ok(enter())
 	w.done(s.PutMethod(t.Context(), w.Admin, m, login.Patch{"kubernetes_host": c.Server.URL, "kubernetes_ca_cert": c.ca(), "disable_local_ca_jwt": true}))
 	w.want(enter(), login.CodeRefused) // the token may not ask about itself here
+}
+
+// Who configures a method names the host and whom to trust there, and must not get
+// the token of the server's own pod by that.
+func TestKubernetesPodTokenStaysInItsCluster(t *testing.T) {
+	w, foreign := newWorld(t), newCluster(t)
+	m := w.mount(mount.Kubernetes, "k8s")
+	pod := t.TempDir()
+	w.ok(os.WriteFile(filepath.Join(pod, "ca.crt"), []byte(certPEM(newAuthority(t, "own", nil).cert)), 0o600))
+	w.ok(os.WriteFile(filepath.Join(pod, "token"), []byte("of-the-pod\n"), 0o600))
+	s := login.New(login.Config{Gate: w.Gate, Changes: w.Changes, Vault: w.Ring, Tokens: w.Tokens, SignIn: w.SignIn, Allow: loopback, Burst: 1000, Pod: pod})
+	w.done(s.PutMethod(t.Context(), w.Admin, m, login.Patch{"kubernetes_host": foreign.URL, "kubernetes_ca_cert": foreign.ca()}))
+	w.done(s.PutRole(t.Context(), w.Admin, m, "web", login.Patch{"bound_service_account_names": []string{"*"}, "bound_service_account_namespaces": []string{"app"}}))
+	jwt := foreign.sign(t, projected("app", "web", "uid-1"))
+	foreign.reviewer = jwt // it asks about itself
+	_, err := s.LoginKubernetes(t.Context(), w.nobody(), m, login.JWTLogin{Role: "web", JWT: jwt})
+	w.ok(err)
 }
 
 func TestKubernetesKeys(t *testing.T) {
