@@ -37,6 +37,19 @@ func FuzzPath(f *testing.F) {
 func FuzzRequest(f *testing.F) {
 	s := newServer(f, coretest.Config{})
 	s.want(f, 204, "POST", "sys/mounts/transit", `{"type":"transit"}`)
+	for _, kind := range []string{"approle", "cert", "jwt", "kubernetes", "userpass"} {
+		s.enable(f, kind)
+	}
+	f.Add("POST", "auth/approle/role/r", `{"token_bound_cidrs":"::ffff:10.0.0.0/104","token_ttl":"1h","secret_id_num_uses":1e9,"bind_secret_id":"f"}`)
+	f.Add("POST", "auth/approle/role/r/secret-id", `{"metadata":"{\"a\":\"b\"}","cidr_list":["1.2.3.4"],"ttl":-1,"num_uses":0}`)
+	f.Add("POST", "auth/approle/login", `{"role_id":"r","secret_id":"s"}`)
+	f.Add("POST", "auth/jwt/role/r", `{"role_type":"jwt","user_claim":"/a/0","user_claim_json_pointer":true,"bound_claims":{"/a":[1,true,"x*"]},"bound_claims_type":"glob","expiration_leeway":-1,"claim_mappings":{"a":"b"}}`)
+	f.Add("POST", "auth/jwt/config", `{"jwt_validation_pubkeys":"-----BEGIN PUBLIC KEY-----","bound_issuer":"x"}`)
+	f.Add("POST", "auth/jwt/login", `{"role":"r","jwt":"e30.e30.AA"}`)
+	f.Add("POST", "auth/kubernetes/role/r", `{"bound_service_account_names":"*","bound_service_account_namespaces":["a"],"audience":"x"}`)
+	f.Add("POST", "auth/cert/certs/r", `{"certificate":"-----BEGIN CERTIFICATE-----","required_extensions":"hex:1.2.3:*"}`)
+	f.Add("POST", "auth/userpass/login/a", `{"password":"x","totp":123456}`)
+	f.Add("POST", "auth/userpass/users/a", `{"policies":["p"]}`)
 	f.Add("POST", "transit/encrypt/k", `{"plaintext":"YQ==","batch_input":[{"plaintext":"YQ==","context":"YQ=="},{"plaintext":1}]}`)
 	f.Add("POST", "transit/decrypt/k", `{"ciphertext":"vault:v1:YQ=="}`)
 	f.Add("POST", "transit/verify/k/sha2-384", `{"input":"YQ==","signature":"vault:v1:YQ==","marshaling_algorithm":"jws","salt_length":"hash"}`)
