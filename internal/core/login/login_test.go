@@ -259,9 +259,22 @@ func TestMountIsWhereRolesAre(t *testing.T) {
 	w.ok(err)
 	w.done(w.Mounts.Move(t.Context(), w.Admin, "auth/approle", "auth/moved"))
 	moved := w.mounted("moved")
-	_, err = w.enter(moved, id, sid)
+	in, err := w.enter(moved, id, sid)
 	w.ok(err)
+	w.done(w.Logins.PatchRole(t.Context(), w.Admin, moved, "ci", login.Patch{"token_type": "batch"}))
+	batch, err := w.enter(moved, id, sid)
+	w.ok(err)
+	alive := func(i login.Entered) bool {
+		_, err := w.Tokens.Authenticate(t.Context(), string(i.Token.Reveal()), time.Now(), w.nobody().Source)
+		return err == nil
+	}
+	if !alive(in) || !alive(batch) {
+		t.Error("the tokens of a method that is mounted are not valid")
+	}
 	w.done(w.Mounts.Disable(t.Context(), w.Admin, "auth/moved"))
+	if alive(in) || alive(batch) {
+		t.Error("the tokens of a method are valid when it is disabled")
+	}
 	_, err = w.Logins.PutRole(t.Context(), w.Admin, moved, "late", nil)
 	w.want(err, login.CodeMount)
 	anew := w.mount(mount.AppRole, "moved")
