@@ -190,6 +190,8 @@ func (e *create) spec(p *parent) (Spec, error) {
 		orphan = true
 	}
 	switch {
+	case orphan && p.fenced:
+		return spec, fenced()
 	case orphan:
 		spec.depth = 0
 	case p.on == onToken && p.depth >= MaxDepth:

@@ -20,6 +20,7 @@ type parent struct {
 	expires  bool
 	bound    []netip.Prefix
 	link     string
+	fenced   bool // it hangs on an access key with policies of its own, which bound what comes of it
 
 	on    string // what a child hangs on
 	id    []byte
@@ -57,10 +58,29 @@ func parentOf(r kv.Reader, who caller.Caller) (*parent, error) {
 	default:
 		p.on, p.id = onPrincipal, []byte(principalID(who.Name, id.Created))
 	}
+	if err == nil {
+		p.fenced, err = fences(r, who.Account, who.KeyID)
+	}
 	if p.policies = p.narrowed; p.narrowed == nil {
 		p.policies = sorted(slices.Concat(own, p.granted))
 	}
 	return p, err
+}
+
+// fences reports whether an access key, none when its id is empty, has policies of
+// its own.
+func fences(r kv.Reader, acct, key string) (bool, error) {
+	if key == "" {
+		return false, nil
+	}
+	k, _, err := authn.FindKey(r, acct, key)
+	return len(k.Policies) > 0, err
+}
+
+// fenced refuses what would let a token live on without the policies of the key
+// that it hangs on: a denial among them would be gone.
+func fenced() error {
+	return errs.New(errs.Invalid, "an access key with policies of its own bounds every token made with it: there are no orphans of these")
 }
 
 // token is parentOf for who comes with a token.

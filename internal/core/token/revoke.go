@@ -55,6 +55,9 @@ func (s *Service) revoke(ctx context.Context, who caller.Caller, e *edit, ref Re
 		case t.Kind == KindBatch:
 			return errs.New(errs.Invalid, "batch tokens cannot be revoked")
 		case alone:
+			if err := s.mayOrphan(tx, who.Account, t, micros(tx.Now)); err != nil {
+				return err
+			}
 			return t.dropAlone(tx, who.Account, hash, micros(tx.Now))
 		}
 		return t.drop(tx, who.Account, hash, micros(tx.Now))
@@ -62,6 +65,19 @@ func (s *Service) revoke(ctx context.Context, who caller.Caller, e *edit, ref Re
 	err := s.submit(ctx, who, e)
 	if err == nil {
 		wake(s.woken)
+	}
+	return err
+}
+
+// mayOrphan refuses to part a token's children from a key that bounds them.
+func (s *Service) mayOrphan(r kv.Reader, acct string, t *stored, now int64) error {
+	st, err := s.standingOf(r, acct, t, now)
+	if err != nil || st == nil {
+		return err
+	}
+	bound, err := fences(r, acct, st.key)
+	if err == nil && bound {
+		err = fenced()
 	}
 	return err
 }

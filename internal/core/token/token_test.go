@@ -410,7 +410,7 @@ func TestLastUse(t *testing.T) {
 func TestHangsOnKey(t *testing.T) {
 	w := newWorld(t)
 	w.user("ann")
-	key, err := w.Authn.CreateKey(t.Context(), w.Admin, authn.CreateKeyRequest{Owner: "ann", Policies: []string{"ann-policy"}})
+	key, err := w.Authn.CreateKey(t.Context(), w.Admin, authn.CreateKeyRequest{Owner: "ann"})
 	w.ok(err)
 	i := w.child(w.As(t, key))
 	grand := w.child(w.as(i))
@@ -423,9 +423,6 @@ func TestHangsOnKey(t *testing.T) {
 		if want := map[bool]string{true: "", false: key.ID}[c.Accessor == orphan.Accessor]; who.KeyID != want {
 			t.Errorf("key %q, want %q", who.KeyID, want)
 		}
-		if !slices.Equal(who.Token.Narrowed, []string{"ann-policy", "default"}) {
-			t.Errorf("narrowed to %q", who.Token.Narrowed)
-		}
 	}
 	_, err = w.Authn.RevokeKey(t.Context(), w.Admin, "ann", key.ID)
 	w.ok(err)
@@ -435,6 +432,35 @@ func TestHangsOnKey(t *testing.T) {
 	w.ok(w.Tokens.Sweep(t.Context()))
 	if left := w.sound(); left["token"] != 1 {
 		t.Errorf("left: %v", left)
+	}
+}
+
+// The policies of an access key bound every token that is made with it, and what
+// comes of that: nothing of it becomes an orphan, which would be rid of a denial
+// among them.
+func TestKeyFences(t *testing.T) {
+	w := newWorld(t)
+	w.user("ann")
+	key, err := w.Authn.CreateKey(t.Context(), w.Admin, authn.CreateKeyRequest{Owner: "ann", Policies: []string{"ann-policy"}})
+	w.ok(err)
+	i := w.child(w.As(t, key))
+	grand := w.child(w.as(i))
+	for _, c := range []token.Issued{i, grand} {
+		if who := w.as(c); who.KeyID != key.ID || !slices.Equal(who.Token.Narrowed, []string{"ann-policy", "default"}) {
+			t.Errorf("key %q, narrowed to %q", who.KeyID, who.Token.Narrowed)
+		}
+	}
+	for what, who := range map[string]caller.Caller{"the key": w.As(t, key), "its token": w.as(i), "the token of that": w.as(grand)} {
+		if _, err := w.Tokens.Create(t.Context(), who, token.CreateRequest{Orphan: true}); !errs.Is(err, errs.Invalid) {
+			t.Errorf("an orphan of %s: %v", what, err)
+		}
+	}
+	if err := w.Tokens.RevokeAlone(t.Context(), w.Admin, token.Ref{Accessor: i.Accessor}); !errs.Is(err, errs.Invalid) {
+		t.Errorf("parting a token from its key: %v", err)
+	}
+	w.ok(w.Tokens.Revoke(t.Context(), w.Admin, token.Ref{Accessor: i.Accessor}))
+	if w.alive(grand) {
+		t.Error("a token lives on without its parent")
 	}
 }
 
