@@ -15,7 +15,7 @@
 //
 // No answer leaves before its record. The core records what it is asked; the
 // adaptor records what does not get that far. What has no record tells nothing:
-// that a path does not exist, the health of the server.
+// the health of the server, and that a path is none.
 //
 // # Trust
 //
@@ -205,7 +205,7 @@ func (f *front) serve(w http.ResponseWriter, c *call) (*answer, error) {
 		return nil, err
 	}
 	if err := c.locate(); err != nil {
-		return nil, err
+		return nil, f.record(ctx, c.who, "Request", err) // a use of the token was counted
 	}
 	return f.do(ctx, w, c)
 }
