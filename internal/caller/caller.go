@@ -92,7 +92,8 @@ type Call struct {
 	Path       string // as requested, without the API's version: "secret/data/app"
 	Capability string // create, read, update, patch, delete or list; update where it is create or update
 	// Params are the members of the body by name; each has its value as text, a
-	// list as one for each item. Nil when the body was not an object.
+	// list as one for each item. Of a request without a body they are those of the
+	// query. Nil when there are none, or the body was not an object.
 	Params  map[string][]string
 	WrapTTL time.Duration // asked for; 0: the answer is not to be wrapped
 }

@@ -90,12 +90,13 @@ func plainPath(sent string) (string, error) {
 	return path, nil
 }
 
-// readBody reads the body of a write, which is empty or a JSON object.
+// readBody reads the body of a write, which is empty or a JSON object. What is no
+// write has its parameters in the query, and a write none of them, as in Vault.
 func (c *call) readBody(w http.ResponseWriter) error {
-	if c.r.URL.RawQuery != "" {
-		c.query = c.r.URL.Query()
-	}
 	if c.method != http.MethodPost && c.method != http.MethodPatch {
+		if c.r.URL.RawQuery != "" {
+			c.query = c.r.URL.Query()
+		}
 		return nil
 	}
 	if strings.HasSuffix(c.path, "/") {
@@ -178,11 +179,13 @@ func (c *call) inVault() {
 			out.Path += "/"
 		}
 	}
-	if c.body != nil {
-		out.Params = make(map[string][]string, len(c.body))
-		for k, v := range c.body {
-			out.Params[k] = asTexts(v)
-		}
+	if c.body == nil {
+		out.Params = c.query
+		return
+	}
+	out.Params = make(map[string][]string, len(c.body))
+	for k, v := range c.body {
+		out.Params[k] = asTexts(v)
 	}
 }
 

@@ -49,6 +49,21 @@ func config(core *coretest.Core, c coretest.Config) Config {
 // tokenOf is an access key as a token.
 func tokenOf(k authn.NewKey) string { return authn.Token(k.ID, string(k.Secret.Reveal())) }
 
+// withPolicy makes a user that has just one policy, and returns the token.
+func (s *server) withPolicy(t testing.TB, user, doc string) string {
+	t.Helper()
+	body, err := json.Marshal(map[string]string{"policy": doc})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.want(t, 204, "POST", "sys/policies/acl/"+user, string(body))
+	_, key := s.User(t, user, "")
+	if _, err := s.Authn.Attach(t.Context(), s.Admin, authn.Attachment{Policy: user, User: user}); err != nil {
+		t.Fatal(err)
+	}
+	return tokenOf(key)
+}
+
 // do sends one request; headers are "Name: value".
 func (s *server) do(t testing.TB, token, method, path, body string, headers ...string) *httptest.ResponseRecorder {
 	t.Helper()
