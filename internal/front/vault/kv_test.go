@@ -166,6 +166,22 @@ func TestLeadingSlash(t *testing.T) {
 	}
 }
 
+// Who may enable one mount does not reach by it what another one has: a mount with
+// a prefix, or over names that exist, is for who may manage the mount that it takes
+// them from.
+func TestMountTakesNoNames(t *testing.T) {
+	s := newServer(t, coretest.Config{})
+	s.want(t, 200, "POST", "secret/data/prod/x", `{"data":{"a":"1"}}`)
+	s.want(t, 204, "PUT", "sys/policies/acl/mine", `{"policy":"path \"sys/mounts/*\" { capabilities = [\"create\", \"update\", \"sudo\"] }\npath \"sys/mounts/secret\" { capabilities = [\"read\"] }\npath \"mine/*\" { capabilities = [\"read\"] }\npath \"prod/*\" { capabilities = [\"read\"] }"}`)
+	token, _ := s.token(t, s.root, "create", `{"policies":["mine"],"ttl":"1h"}`)
+	s.wantAs(t, token, 403, "POST", "sys/mounts/mine", `{"type":"kv-v2","options":{"prefix":"prod/"}}`)
+	s.wantAs(t, token, 403, "POST", "sys/mounts/prod", `{"type":"kv-v2"}`)
+	s.wantAs(t, token, 204, "POST", "sys/mounts/mine", `{"type":"kv-v2"}`) // there is nothing below it
+	s.wantAs(t, token, 404, "GET", "prod/data/x", "")
+	s.want(t, 204, "POST", "sys/mounts/prod", `{"type":"kv-v2"}`)
+	s.wantAs(t, token, 200, "GET", "prod/data/x", "")
+}
+
 func TestKV1(t *testing.T) {
 	s := newServer(t, coretest.Config{})
 	s.want(t, 204, "POST", "sys/mounts/one", `{"type":"kv"}`)
