@@ -159,9 +159,11 @@ func (c *call) readWrap() error {
 	return nil
 }
 
-// inVault says the request in the words that policies in HCL are about.
+// inVault says the request in the words that policies in HCL are about. A slash at
+// the end says something of a listing alone: no row takes what is before it for
+// another thing because of one, and so policies do not either.
 func (c *call) inVault() {
-	c.inWords = caller.Call{Path: c.path, WrapTTL: c.wrapTTL}
+	c.inWords = caller.Call{Path: strings.TrimSuffix(c.path, "/"), WrapTTL: c.wrapTTL}
 	out := &c.inWords
 	c.who.Call = out
 	switch c.method {
@@ -175,9 +177,7 @@ func (c *call) inVault() {
 		out.Capability = "delete"
 	default:
 		out.Capability = "list"
-		if !strings.HasSuffix(out.Path, "/") {
-			out.Path += "/"
-		}
+		out.Path += "/"
 	}
 	if c.body == nil {
 		out.Params = c.query

@@ -105,7 +105,9 @@ func listMounts(login bool) func(context.Context, *call) (*answer, error) {
 	}
 }
 
-// oneMount is what is done with one mount, or with how it is tuned.
+// oneMount is what is done with one mount, or with how it is tuned. Clients tune
+// login methods below sys/mounts too; but to enable and disable them needs sudo,
+// which the paths below sys/auth ask for.
 func oneMount(base string) func(context.Context, *call) (*answer, error) {
 	return func(ctx context.Context, c *call) (*answer, error) {
 		path, tune := strings.CutSuffix(strings.Trim(c.vars[0], "/"), "/tune")
@@ -113,6 +115,8 @@ func oneMount(base string) func(context.Context, *call) (*answer, error) {
 		switch {
 		case c.method == http.MethodGet:
 			return readMount(ctx, c, path, tune)
+		case base == "" && !tune && (path+"/" == mount.Auth || strings.HasPrefix(path, mount.Auth)):
+			return nil, c.f.record(ctx, c.who, c.row.name(), errs.New(errs.Invalid, "login methods are enabled and disabled below sys/auth"))
 		case c.method == http.MethodDelete && !tune:
 			return c.done(c.f.Mounts.Disable(ctx, c.who, path))
 		case c.method == http.MethodDelete:

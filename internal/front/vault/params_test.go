@@ -39,3 +39,27 @@ func TestParametersAreSeenByPolicies(t *testing.T) {
 		t.Errorf("a parameter of a write was taken from the query: it lives %v seconds", ttl)
 	}
 }
+
+// A slash at the end of a path makes no other path of it for policies, where it
+// makes none for what is done.
+func TestTrailingSlashIsNoOtherPath(t *testing.T) {
+	s := newServer(t, coretest.Config{})
+	s.want(t, 204, "POST", "sys/mounts/keep", `{"type":"kv"}`)
+	s.want(t, 204, "POST", "sys/policies/acl/keep", `{"policy":"path \"x\" { capabilities = [\"read\"] }"}`)
+	s.want(t, 200, "POST", "identity/entity/name/keep", `{}`)
+	token := s.withPolicy(t, "narrow", `
+		path "sys/mounts/*" { capabilities = ["read", "update", "delete"] }
+		path "sys/mounts/keep" { capabilities = ["read"] }
+		path "sys/policies/*" { capabilities = ["read", "update", "delete"] }
+		path "sys/policies/+/keep" { capabilities = ["read"] }
+		path "identity/entity/name/*" { capabilities = ["read", "delete"] }
+		path "identity/entity/name/keep" { capabilities = ["read"] }
+		path "sys/policies/acl" { capabilities = ["list"] }`)
+	for _, path := range []string{"sys/mounts/keep", "sys/policies/acl/keep", "identity/entity/name/keep"} {
+		s.wantAs(t, token, 403, "DELETE", path, "")
+		s.wantAs(t, token, 403, "DELETE", path+"/", "")
+	}
+	s.wantAs(t, token, 200, "GET", "sys/policies/acl/keep/", "")
+	s.wantAs(t, token, 200, "LIST", "sys/policies/acl/", "")
+	s.wantAs(t, token, 200, "LIST", "sys/policies/acl", "")
+}

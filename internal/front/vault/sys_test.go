@@ -185,6 +185,20 @@ func TestMounts(t *testing.T) {
 	}
 }
 
+// Login methods have one path to be enabled and disabled at, which needs sudo.
+func TestLoginMethodsAreNoSecretsEngines(t *testing.T) {
+	s := newServer(t, coretest.Config{})
+	token := s.withPolicy(t, "engines", `path "sys/mounts/*" { capabilities = ["create", "read", "update", "delete"] }`)
+	s.wantAs(t, token, 403, "POST", "sys/auth/approle", `{"type":"approle"}`)
+	s.wantAs(t, token, 400, "POST", "sys/mounts/auth/approle", `{"type":"approle"}`)
+	s.want(t, 204, "POST", "sys/auth/approle", `{"type":"approle"}`)
+	s.wantAs(t, token, 403, "DELETE", "sys/auth/approle", "")
+	s.wantAs(t, token, 400, "DELETE", "sys/mounts/auth/approle", "")
+	s.wantAs(t, token, 400, "DELETE", "sys/mounts/auth/approle/", "")
+	s.wantAs(t, token, 204, "POST", "sys/mounts/auth/approle/tune", `{"description":"x"}`) // as the command line does
+	s.want(t, 204, "DELETE", "sys/auth/approle", "")
+}
+
 func TestPolicies(t *testing.T) {
 	s := newServer(t, coretest.Config{})
 	doc := `{\"Version\":\"2012-10-17\",\"Statement\":[{\"Effect\":\"Allow\",\"Action\":\"secretsmanager:*\",\"Resource\":\"*\"}]}`
