@@ -288,40 +288,7 @@ func (e *edit) Allow(a *gate.Access) error {
 			return err
 		}
 	}
-	if e.Do == doEnable && e.Type == KV {
-		return e.mayTake(a)
-	}
 	return nil
-}
-
-// mayTake asks whether the caller may take names from the mount that has them so
-// far: what policies say of its paths does not hold any more of what is reached by
-// others. It has to be asked where there are such names, and where they are others
-// than the path says.
-func (e *edit) mayTake(a *gate.Access) error {
-	t, err := Load(a, e.account)
-	if err != nil {
-		return err
-	}
-	prefix := e.prefix()
-	owner, _ := t.Of(prefix + "x")
-	if owner == nil {
-		return nil
-	}
-	takes := prefix != e.path+"/"
-	if holds := e.s.holds[KV]; !takes && holds != nil {
-		if takes, err = holds(a, e.account, t, &Mount{Prefix: prefix}); err != nil {
-			return err
-		}
-	}
-	if !takes {
-		return nil
-	}
-	ok, err := a.May(&policy.Request{Resource: policy.MountARN(e.account, owner.Path), Account: e.account}, policy.PutMount, nil)
-	if err == nil && !ok {
-		err = errs.New(errs.Denied, "the mount would take names from the one at %s/, which is a permission of its own", owner.Path)
-	}
-	return err
 }
 
 func (e *edit) Apply(tx *change.Tx) error {
