@@ -144,6 +144,12 @@ func (e *edit) settle() error {
 // clients like them.
 const optionPrefix = "prefix"
 
+// The options that say which paths there are below a key-value engine.
+const (
+	optionVersion = "version"
+	optionV1      = "v1_reads"
+)
+
 func clip(s string) string {
 	if len(s) > 40 {
 		return s[:40]
@@ -277,7 +283,8 @@ func (e *edit) Target() change.Target {
 func (e *edit) Operation() policy.Op    { return e.op }
 func (e *edit) Encode() ([]byte, error) { return record.Encode(e.request) }
 
-// Allow asks about both ends of a move.
+// Allow asks about both ends of a move, and whether the caller may change what
+// policies mean, if the edit does.
 func (e *edit) Allow(a *gate.Access) error {
 	paths := []string{e.path}
 	if e.Do == doMove {
@@ -288,7 +295,44 @@ func (e *edit) Allow(a *gate.Access) error {
 			return err
 		}
 	}
-	return nil
+	alters, err := e.altersPolicies(a)
+	if err != nil || !alters {
+		return err
+	}
+	call := a.Who.Call
+	a.Who.Call = nil // the path of the call is that of mounts
+	defer func() { a.Who.Call = call }()
+	return a.Allow(&policy.Request{Op: policy.PutPolicy, Resource: policy.PolicyARN(e.account, "*"), Account: e.account}, nil)
+}
+
+// altersPolicies reports whether the edit changes the path of something that is
+// there, or, by a prefix that is not the path, of something that is yet to come.
+func (e *edit) altersPolicies(r kv.Reader) (bool, error) {
+	switch {
+	case e.Do == doMove:
+		return true, nil
+	case e.Do == doTune:
+		is, err := get(r, e.account, e.path)
+		if is == nil || is.Type != KV {
+			return false, err
+		}
+		return slices.ContainsFunc([]string{optionVersion, optionV1}, func(k string) bool {
+			v, given := e.Options[k]
+			return given && v != is.Options[k]
+		}), err
+	case e.Do != doEnable || e.isLogin():
+		return false, nil
+	case e.prefix() != "" && e.prefix() != e.path+"/":
+		return true, nil
+	}
+	all, err := load(r, e.account)
+	holds := e.s.holds[e.Type]
+	if _, taken := all[e.path]; err != nil || taken || holds == nil {
+		return false, err
+	}
+	all[e.path] = stored{Type: e.Type, Options: e.Options, Prefix: e.prefix()}
+	t := tableOf(all)
+	return holds(r, e.account, t, t.Find(e.path))
 }
 
 func (e *edit) Apply(tx *change.Tx) error {

@@ -14,6 +14,10 @@
 // which compiled policies rest: what a path of a policy means is a question of
 // mounts.
 //
+// So a mount over names that were reached elsewhere, and one that is moved, take
+// things out of the reach of some rules and into that of others: that takes, beside
+// the permission to manage the mount, one to write any policy.
+//
 // Every write is an edit of package change, which protection rules with the
 // pattern "mount:PATH" can hold for review.
 package mount
@@ -163,6 +167,15 @@ type Table struct {
 
 // Load reads an account's table.
 func Load(r kv.Reader, account string) (*Table, error) {
+	all, err := load(r, account)
+	if err != nil {
+		return nil, err
+	}
+	return tableOf(all), nil
+}
+
+// load reads the mounts of an account by their paths.
+func load(r kv.Reader, account string) (map[string]stored, error) {
 	all := map[string]stored{firstPath: first(account)}
 	prefix := kv.K(account, "mount")
 	for e, err := range record.Scan[stored](r, kv.Prefix(prefix)) {
@@ -176,7 +189,7 @@ func Load(r kv.Reader, account string) (*Table, error) {
 		all[strs[0]] = e.Value
 	}
 	maps.DeleteFunc(all, func(_ string, s stored) bool { return s.Gone })
-	return tableOf(all), nil
+	return all, nil
 }
 
 func tableOf(all map[string]stored) *Table {

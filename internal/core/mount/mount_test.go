@@ -15,6 +15,7 @@ import (
 	"countersign/internal/core/mount"
 	"countersign/internal/core/protect"
 	"countersign/internal/core/secret"
+	"countersign/internal/core/transit"
 	"countersign/internal/errs"
 	"countersign/internal/sensitive"
 )
@@ -306,5 +307,72 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// What a mount makes policies mean is as if they were written anew: who may only
+// manage mounts takes nothing out of the reach of a denial.
+func TestWhoMayChangeWhatPoliciesMean(t *testing.T) {
+	c := coretest.New(t, coretest.Config{})
+	_, err := c.Secrets.Create(t.Context(), c.Admin, secret.CreateRequest{Name: "prod/db", VersionID: tokenID, Value: &secret.Input{Data: sensitive.FromString("x")}})
+	must(t, err)
+	_, err = c.Transit.Create(t.Context(), c.Admin, transit.CreateRequest{Key: "other/k"})
+	must(t, err)
+	must(t, enable(t, c, "held", "kv", nil))
+	mounts := `{"Effect":"Allow","Action":["countersign:PutMount","countersign:DeleteMount"],"Resource":"*"}`
+	some := `{"Effect":"Allow","Action":"iam:CreatePolicy","Resource":"arn:aws:iam::*:policy/team-*"}`
+	every := `{"Effect":"Allow","Action":"iam:CreatePolicy","Resource":"*"}`
+	document := func(statements ...string) string {
+		return `{"Version":"2012-10-17","Statement":[` + strings.Join(statements, ",") + `]}`
+	}
+	manager, _ := c.User(t, "manager", document(mounts, some))
+	writer, _ := c.User(t, "writer", document(mounts, every))
+	for _, x := range []struct {
+		what string
+		do   func(who caller.Caller) error
+	}{
+		{"names that are there", func(who caller.Caller) error {
+			_, err := c.Mounts.Enable(t.Context(), who, mount.EnableRequest{Path: "prod", Type: "kv-v2"})
+			return err
+		}},
+		{"keys that are there", func(who caller.Caller) error {
+			_, err := c.Mounts.Enable(t.Context(), who, mount.EnableRequest{Path: "other", Type: "transit"})
+			return err
+		}},
+		{"names elsewhere", func(who caller.Caller) error {
+			_, err := c.Mounts.Enable(t.Context(), who, mount.EnableRequest{Path: "mine", Type: "kv-v2", Options: map[string]string{"prefix": "none/"}})
+			return err
+		}},
+		{"another version", func(who caller.Caller) error {
+			_, err := c.Mounts.Tune(t.Context(), who, mount.TuneRequest{Path: "held", Options: map[string]string{"version": "2"}})
+			return err
+		}},
+		{"paths of version 1", func(who caller.Caller) error {
+			_, err := c.Mounts.Tune(t.Context(), who, mount.TuneRequest{Path: "secret", Options: map[string]string{"v1_reads": "true"}})
+			return err
+		}},
+		{"a move", func(who caller.Caller) error {
+			_, err := c.Mounts.Move(t.Context(), who, "held", "free")
+			return err
+		}},
+	} {
+		before := paths(table(t, c, c.Admin))
+		if err := x.do(manager); !errs.Is(err, errs.Denied) || !strings.Contains(err.Error(), "iam:CreatePolicy") {
+			t.Errorf("%s, by who manages mounts: %v", x.what, err)
+		}
+		if diff := cmp.Diff(before, paths(table(t, c, c.Admin))); diff != "" {
+			t.Errorf("%s: changed\n%s", x.what, diff)
+		}
+		if err := x.do(writer); err != nil {
+			t.Errorf("%s, by who writes policies: %v", x.what, err)
+		}
+	}
+	if _, err := c.Mounts.Tune(t.Context(), manager, mount.TuneRequest{Path: "free", Options: map[string]string{"version": "2", "note": "x"}}); err != nil {
+		t.Errorf("a mount stays what it is: %v", err)
+	}
+	for path, kind := range map[string]string{"fresh": "kv-v2", "keys": "transit", "auth/ci": "approle"} {
+		if _, err := c.Mounts.Enable(t.Context(), manager, mount.EnableRequest{Path: path, Type: kind}); err != nil {
+			t.Errorf("a mount over nothing: %v", err)
+		}
 	}
 }

@@ -158,6 +158,7 @@ func TestBadBackups(t *testing.T) {
 		"many":         {map[string]any{"type": 0, "latest_version": 5000, "keys": map[string]any{"5000": good}}, good, "cannot be backed up or restored"},
 		"length":       {map[string]any{"type": 8}, good, "its length"},
 		"minimum":      {map[string]any{"type": 0, "min_decryption_version": 7}, good, "contradict"},
+		"period":       {map[string]any{"type": 0, "auto_rotate_period": time.Second}, good, "period of rotation"},
 		"ed25519":      {map[string]any{"type": 2}, map[string]any{"key": mixed}, "halves"},
 		"ecdsa":        {map[string]any{"type": 1}, map[string]any{"ec_x": 1, "ec_y": 2, "ec_d": 3}, "public key"},
 		"ecdsa-none":   {map[string]any{"type": 1}, map[string]any{}, "public key"},

@@ -6,12 +6,14 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
+	"encoding/binary"
 
 	"countersign/internal/errs"
 )
 
 // cipherFor is the cipher for a context and, when equal plaintexts are to have
-// equal ciphertexts, the key that makes nonces of plaintexts.
+// equal ciphertexts, the two keys that make nonces of plaintexts, one behind the
+// other: that of what comes alone, and that of what has associated data.
 func (r *ready) cipherFor(context []byte) (c cipher.AEAD, nonces []byte, err error) {
 	if r.aead != nil {
 		return r.aead, nil, nil
@@ -19,7 +21,7 @@ func (r *ready) cipherFor(context []byte) (c cipher.AEAD, nonces []byte, err err
 	size := r.typ.size()
 	n := size
 	if r.convergent {
-		n += sha256.Size
+		n += 2 * sha256.Size
 	}
 	key, err := r.derive(context, n)
 	if err != nil {
@@ -47,13 +49,27 @@ func (r *ready) seal(plaintext, context, associated []byte) ([]byte, error) {
 	n := c.NonceSize()
 	out := make([]byte, n, n+len(plaintext)+c.Overhead())
 	if r.convergent {
-		h := hmac.New(sha256.New, nonces)
-		h.Write(plaintext)
-		copy(out, h.Sum(nil))
+		copy(out, nonceOf(nonces, plaintext, associated))
 	} else {
 		_, _ = rand.Read(out) // never fails; the runtime ends the process instead
 	}
 	return c.Seal(out, out, plaintext, associated), nil
+}
+
+// nonceOf makes a nonce of a plaintext, as Vault does. It is made of the associated
+// data too, which Vault leaves out: two texts under one nonce that differ in that
+// alone would give away the key that authenticates.
+func nonceOf(keys, plaintext, associated []byte) []byte {
+	if len(associated) == 0 {
+		h := hmac.New(sha256.New, keys[:sha256.Size])
+		h.Write(plaintext)
+		return h.Sum(nil)
+	}
+	h := hmac.New(sha256.New, keys[sha256.Size:])
+	h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(associated))))
+	h.Write(associated)
+	h.Write(plaintext)
+	return h.Sum(nil)
 }
 
 // open decrypts what seal made.

@@ -36,12 +36,15 @@
 //	derived   HKDF-SHA256 of the key, no salt, the context as info; of Ed25519 it
 //	          gives the seed, and goes out from all 64 bytes of the private key
 //	convergent  32 bytes more are derived, which key an HMAC-SHA256 of the
-//	          plaintext; its beginning is the nonce
+//	          plaintext; its beginning is the nonce. With associated data the 32
+//	          bytes after those do, of its length (8 bytes), itself and the plaintext
 //	ECDSA     ASN.1, or r || s of the length of the curve each
 //	RSA signatures  PSS with the longest salt, or PKCS #1 v1.5
 //
 // These are Vault's, so data that Vault encrypted can be read here once its key is
-// restored or imported, and the other way round. What is not taken over are keys
+// restored or imported, and the other way round. Where they are not is the nonce of
+// convergent encryption with associated data: Vault's is of the plaintext alone,
+// and two texts under one nonce give away what authenticates. What is not taken over are keys
 // of Vault before 0.6.2: those derived in counter mode, and convergent encryption
 // in its first two versions.
 //

@@ -2,6 +2,7 @@ package transit
 
 import (
 	"context"
+	"time"
 
 	"countersign/internal/caller"
 	"countersign/internal/core/change"
@@ -133,7 +134,7 @@ func (b *Bundle) check() error {
 		return tooMany()
 	case uint64(len(b.versions)) != k.Latest-k.first()+1:
 		return bad("versions are missing")
-	case k.RotateEvery < 0 || k.RotateEvery > 100*365*24*3600:
+	case k.RotateEvery < 0 || k.RotateEvery > 100*365*24*3600 || k.RotateEvery != 0 && k.RotateEvery < int64(MinRotation/time.Second):
 		return bad("its period of rotation is not one")
 	}
 	for i := range b.versions {

@@ -456,3 +456,36 @@ func TestUpsert(t *testing.T) {
 		t.Errorf("made %+v %v", k, err)
 	}
 }
+
+// TestConvergentWithAssociatedData: no nonce is used for two texts, and those that
+// differ in their associated data are two.
+func TestConvergentWithAssociatedData(t *testing.T) {
+	for _, typ := range []transit.Type{transit.AES256, transit.ChaCha20, transit.XChaCha20} {
+		t.Run(string(typ), func(t *testing.T) {
+			b := start(t)
+			b.create(transit.CreateRequest{Key: "k", Type: typ, Derived: true, Convergent: true})
+			seal := func(data, associated string) string {
+				out, err := b.seal("k", transit.Plain{Data: sensitive.FromString(data), Context: []byte("c"), Associated: []byte(associated)})
+				if err != nil {
+					t.Fatal(err)
+				}
+				got, err := b.open("k", transit.Cipher{Version: out.Version, Data: out.Data, Context: []byte("c"), Associated: []byte(associated)})
+				if err != nil || got != data {
+					t.Fatalf("%q with %q: %q %v", data, associated, got, err)
+				}
+				return string(out.Data)
+			}
+			nonces := map[string]string{}
+			for _, x := range [][2]string{{"text", ""}, {"text", "a"}, {"text", "b"}, {"xtext", "a"}, {"text", "ax"}, {"", "text"}} {
+				one := seal(x[0], x[1])
+				if one != seal(x[0], x[1]) {
+					t.Errorf("%q: not the same ciphertext twice", x)
+				}
+				if other, taken := nonces[one[:12]]; taken {
+					t.Errorf("%q has the nonce of %q", x, other)
+				}
+				nonces[one[:12]] = x[0] + " with " + x[1]
+			}
+		})
+	}
+}

@@ -44,13 +44,25 @@ func TestDerivedAndConvergent(t *testing.T) {
 	b := start(t)
 	context := from64(t, "pWZ6t/im3AORd0lVYE0zBdKpX6Bl3/SvFtoVTPWbdkzjG788XmMAnOlxandSdd7S")
 	for _, x := range []struct {
-		typ                 transit.Type
-		number              int
-		convergent, derived string
+		typ     transit.Type
+		number  int
+		derived string
+		alone   string // convergent
+		with    string // convergent, with associated data
+		vaults  string // the same of Vault, whose nonce is that of the plaintext alone
 	}{
-		{transit.AES128, 8, "vault:v1:swtnVGPaVOlWXifmsE1KkOBV+O/lDtfbXi3i7vRKEfntHEk=", "vault:v1:AAECAwQFBgcICQoLoVGi03p4thxDvKNmCXI4R6GwyfIVZfk="},
-		{transit.AES256, 0, "vault:v1:R1r4VEuWvAYm3REUoD1MKu0Lo1y+sHcmbfeZHATZ7JMeyoc=", "vault:v1:AAECAwQFBgcICQoLBkyyhaI1xigXqv9WCWBFC2oSedNYlZA="},
-		{transit.ChaCha20, 5, "vault:v1:R1r4VEuWvAYm3REUJy7PGybF1eht8DPch555oLAcTxe+NyQ=", "vault:v1:AAECAwQFBgcICQoLWngZkiT+EcOmaaAbxxBjEOBKrUtSmTs="},
+		{transit.AES128, 8, "vault:v1:AAECAwQFBgcICQoLoVGi03p4thxDvKNmCXI4R6GwyfIVZfk=",
+			"vault:v1:swtnVGPaVOlWXifmsE1KkOBV+MQeaffkTLfq26g+79fxtKA=",
+			"vault:v1:XA34aa4USSSm8Z2aOHePzaE5tdHdNupO4m0UKB4ku23KBVY=",
+			"vault:v1:swtnVGPaVOlWXifmsE1KkOBV+O/lDtfbXi3i7vRKEfntHEk="},
+		{transit.AES256, 0, "vault:v1:AAECAwQFBgcICQoLBkyyhaI1xigXqv9WCWBFC2oSedNYlZA=",
+			"vault:v1:R1r4VEuWvAYm3REUoD1MKu0Lowz5EUjb/y2sMHJu0IAthg8=",
+			"vault:v1:EgRq1lTUC69eXXrarma8DOh+2Z4/IKYEvmYdgu5he1SZZZ0=",
+			"vault:v1:R1r4VEuWvAYm3REUoD1MKu0Lo1y+sHcmbfeZHATZ7JMeyoc="},
+		{transit.ChaCha20, 5, "vault:v1:AAECAwQFBgcICQoLWngZkiT+EcOmaaAbxxBjEOBKrUtSmTs=",
+			"vault:v1:R1r4VEuWvAYm3REUJy7PGybF1SUomYljSgb+4c69DtRafko=",
+			"vault:v1:EgRq1lTUC69eXXra7Mfd8zqA8C07ycvief4F0H/tf05W8vA=",
+			"vault:v1:R1r4VEuWvAYm3REUJy7PGybF1eht8DPch555oLAcTxe+NyQ="},
 	} {
 		t.Run(string(x.typ), func(t *testing.T) {
 			size := 32
@@ -69,17 +81,19 @@ func TestDerivedAndConvergent(t *testing.T) {
 			if got, err := b.openText(n, x.derived, context, nil); got != "zip zap" || err != nil {
 				t.Errorf("derived: %q %v", got, err)
 			}
-			it := plain("zip zap")
-			it.Context, it.Associated = context, []byte("aad")
-			sealed, err := b.seal(n+"-same", it)
-			if err != nil {
-				t.Fatal(err)
+			for associated, want := range map[string]string{"": x.alone, "aad": x.with} {
+				it := plain("zip zap")
+				it.Context, it.Associated = context, []byte(associated)
+				sealed, err := b.seal(n+"-same", it)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got := transit.FormatText(sealed.Version, sealed.Data); got != want {
+					t.Errorf("convergent with %q: %s, want %s", associated, got, want)
+				}
 			}
-			if got := transit.FormatText(sealed.Version, sealed.Data); got != x.convergent {
-				t.Errorf("convergent: %s, want %s", got, x.convergent)
-			}
-			if got, err := b.openText(n+"-same", x.convergent, context, []byte("aad")); got != "zip zap" || err != nil {
-				t.Errorf("convergent: %q %v", got, err)
+			if got, err := b.openText(n+"-same", x.vaults, context, []byte("aad")); got != "zip zap" || err != nil {
+				t.Errorf("convergent, of Vault: %q %v", got, err)
 			}
 		})
 	}
