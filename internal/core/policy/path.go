@@ -111,6 +111,11 @@ func (row *pathRow) place(req *Request, mounts Mounts) (m Mount, name, under str
 	switch row.mount {
 	case KindSecret, KindTransitKey:
 		if !row.named {
+			if call := req.Caller.Call; call != nil && req.Under == "" {
+				if m, _, ok = mounts.At(strings.TrimLeft(call.Path, "/")); ok && m.Kind == row.mount {
+					return m, "", "", true // the mount that is asked, and not that of all names
+				}
+			}
 			m, under, ok = mounts.PathOf(row.mount, req.Under)
 			return m, "", under, ok
 		}

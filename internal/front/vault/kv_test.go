@@ -149,6 +149,31 @@ func TestKVListing(t *testing.T) {
 	}
 }
 
+// What one mount's listing is denied says nothing of another's.
+func TestListingOfAnotherMount(t *testing.T) {
+	s := newServer(t, coretest.Config{})
+	s.want(t, 204, "POST", "sys/mounts/kv", `{"type":"kv-v2"}`)
+	s.want(t, 204, "POST", "sys/mounts/transit", `{"type":"transit"}`)
+	s.want(t, 204, "POST", "sys/mounts/keys", `{"type":"transit"}`)
+	s.want(t, 200, "POST", "kv/data/a/b", `{"data":{"v":"1"}}`)
+	s.want(t, 200, "POST", "secret/data/a/b", `{"data":{"v":"1"}}`)
+	token := s.withPolicy(t, "one", `
+		path "kv/metadata/*" { capabilities = ["list"] }
+		path "kv/detailed-metadata/*" { capabilities = ["list"] }
+		path "kv/metadata/hidden/*" { capabilities = ["deny"] }
+		path "secret/metadata/*" { capabilities = ["deny"] }
+		path "keys/random" { capabilities = ["update"] }
+		path "transit/random" { capabilities = ["deny"] }`)
+	s.wantAs(t, token, 200, "LIST", "kv/metadata", "")
+	s.wantAs(t, token, 200, "LIST", "kv/metadata/a", "")
+	s.wantAs(t, token, 200, "LIST", "kv/detailed-metadata/a", "")
+	s.wantAs(t, token, 403, "LIST", "kv/metadata/hidden", "")
+	s.wantAs(t, token, 403, "LIST", "secret/metadata", "")
+	s.wantAs(t, token, 403, "LIST", "secret/metadata/a", "")
+	s.wantAs(t, token, 200, "POST", "keys/random", "{}")
+	s.wantAs(t, token, 403, "POST", "transit/random", "{}")
+}
+
 // Names that begin with a slash are reached by a mount with that prefix.
 func TestLeadingSlash(t *testing.T) {
 	s := newServer(t, coretest.Config{})
