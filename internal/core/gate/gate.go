@@ -169,7 +169,7 @@ func (a *Access) May(req *policy.Request, op policy.Op, resource *policy.Set) (b
 		return true, nil
 	}
 	ask := *req
-	ask.Op, ask.Caller = op, a.Who
+	ask.Op, ask.Caller, ask.Brief = op, a.Who, true
 	if ask.Under == "" {
 		ask.Caller.Call = nil // what the request is called says nothing of another operation
 	}

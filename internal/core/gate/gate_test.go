@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -263,5 +264,29 @@ func TestOwn(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// briefly notes whether it was asked for reasons.
+type briefly struct{ asked []bool }
+
+func (b *briefly) Authorize(_ kv.Reader, _ kv.Revision, req *policy.Request, _ *policy.Set) (policy.Decision, error) {
+	b.asked = append(b.asked, req.Brief)
+	return policy.Decision{Allowed: true, Effect: policy.EffectAllow}, nil
+}
+
+// What nobody reads is not explained: a listing asks May about every name.
+func TestMayAsksForNoReasons(t *testing.T) {
+	auth := &briefly{}
+	a := gate.NewAccess(nil, auth, who, &audit.Record{})
+	req := &policy.Request{Op: policy.ReadValue, Resource: "r", Account: who.Account}
+	if ok, err := a.May(req, policy.Describe, nil); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	if err := a.Allow(req, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(auth.asked, []bool{true, false}) {
+		t.Errorf("asked briefly: %v", auth.asked)
 	}
 }

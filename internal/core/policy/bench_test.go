@@ -106,3 +106,18 @@ func TestAllowanceCostsNoAllocation(t *testing.T) {
 		}
 	}
 }
+
+// TestBriefRefusalCostsNoAllocation: a listing asks about each name, and looks for
+// no reasons.
+func TestBriefRefusalCostsNoAllocation(t *testing.T) {
+	for name, set := range map[string]*Set{"statements": fivePolicies(t, ""), "rules": fiftyRules(t, "secret/data/none"), "denial": annaSet(t, `path "secret/*" { capabilities = ["deny"] }`)} {
+		req := annaReads()
+		req.Resource, req.Under, req.Brief = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:other-a1B2c3", "other", true
+		if d := Evaluate(set, nil, req); d.Allowed || len(d.Missing) > 0 {
+			t.Errorf("%s: %+v", name, d)
+		}
+		if n := testing.AllocsPerRun(100, func() { Evaluate(set, nil, req) }); n > 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}

@@ -26,6 +26,9 @@ func (r *reasons) add(format string, args ...any) {
 // denied explains an explicit denial: what made it hold.
 func denied(r *ref, req *Request) Decision {
 	d := Decision{Effect: EffectDeny, Policy: r.policy, Statement: r.label}
+	if req.Brief {
+		return d
+	}
 	var why reasons
 	why.add("statement %q of policy %q denies %s", r.label, r.policy, req.Op.Action())
 	for i := 0; i < len(r.conditions) && !why.full(); i++ {
@@ -38,6 +41,9 @@ func denied(r *ref, req *Request) Decision {
 // refused explains that nothing allowed the request: the near misses, the
 // nearest first.
 func refused(identity, resource *Set, req *Request, at place, v *verdict) Decision {
+	if req.Brief {
+		return Decision{Effect: EffectNoMatch}
+	}
 	var why reasons
 	v.explain(&why)
 	same := req.Caller.Account == req.Account

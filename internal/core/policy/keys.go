@@ -20,6 +20,9 @@ type Request struct {
 	// Under is set where a listing asks about one of the names that it would show:
 	// the name, or the beginning of names that ends in a slash.
 	Under string
+	// Brief says that nobody will read why a refusal is one: it comes without
+	// reasons, which cost more than the answer.
+	Brief bool
 }
 
 // Pair is one value of a condition key. A key with several values has several

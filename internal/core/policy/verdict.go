@@ -256,6 +256,9 @@ func (v *verdict) allowed() Decision {
 func (v *verdict) denied(req *Request) Decision {
 	o := v.rule.source(capDeny)
 	d := Decision{Effect: EffectDeny, Policy: o.policy, Statement: o.rule.source}
+	if req.Brief {
+		return d
+	}
 	var why reasons
 	why.add("rule %q of policy %q denies %s", clip(o.rule.source, maxPathShown), o.policy, req.Op.Action())
 	if _, ok := o.fill(&Scope{}); !ok && v.rule.text == "" {
