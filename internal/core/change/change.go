@@ -82,6 +82,12 @@ type Subjecter interface {
 	Subject() protect.Subject
 }
 
+// Deleter is an Edit that may delete something beside what it is for, such as old
+// versions. Then rules about deletions hold it too. It is asked after Allow.
+type Deleter interface {
+	Deletes() bool
+}
+
 // Holder is a Proposal that keeps something of its own while it waits.
 type Holder interface {
 	Proposal

@@ -45,13 +45,20 @@ func (s *Service) holding(r kv.Reader, e Edit, subject protect.Subject, only boo
 	if re, ok := e.(*rulesEdit); ok {
 		return re.affected(doc)
 	}
+	var rules []protect.Rule
 	if rule := protect.Find(doc.Rules, subject); rule != nil {
-		return []protect.Rule{*rule}, nil
+		rules = append(rules, *rule)
 	}
-	if only {
+	if d, ok := e.(Deleter); ok && d.Deletes() {
+		subject.Kind = protect.Delete
+		if rule := protect.Find(doc.Rules, subject); rule != nil && (rules == nil || rule.Name != rules[0].Name) {
+			rules = append(rules, *rule)
+		}
+	}
+	if rules == nil && only {
 		return []protect.Rule{defaultRule}, nil
 	}
-	return nil, nil
+	return rules, nil
 }
 
 // propose writes an edit down instead of applying it.

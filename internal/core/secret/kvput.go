@@ -142,6 +142,20 @@ func (e *kvEdit) Subject() protect.Subject {
 	return s
 }
 
+// Deletes reports whether the mount has the write delete what the secret's own
+// settings would keep: old versions, or after a time the new one. What those say
+// was a change of the secret.
+func (e *kvEdit) Deletes() bool {
+	if e.f == nil || e.f.head == nil {
+		return false
+	}
+	h, m := e.f.head, e.mount
+	if m.MaxVersions != nil && *m.MaxVersions != 0 && h.MaxVersions == 0 && h.Kept >= *m.MaxVersions {
+		return true
+	}
+	return e.expiry(time.UnixMicro(0)) != 0 && (h.DeleteAfter == 0 || e.expiry(time.UnixMicro(0)) < h.DeleteAfter)
+}
+
 // Keyless says that the Vault protocol has no key for a repeated request.
 func (e *kvEdit) Keyless() {}
 
@@ -182,6 +196,9 @@ func (e *kvEdit) Lines() (out []string) {
 		out = append(out, fmt.Sprintf("takes effect only while version %d is current", *e.cas))
 	}
 	if e.f != nil && e.f.head != nil {
+		if keep, asked := e.limit(); asked && e.f.head.Kept >= keep {
+			out = append(out, fmt.Sprintf("removes the oldest versions, of which %d are kept", keep))
+		}
 		if after := e.expiry(time.UnixMicro(0)); after != 0 {
 			out = append(out, fmt.Sprintf("the version is deleted by itself after %s", time.Duration(after)*time.Microsecond))
 		}

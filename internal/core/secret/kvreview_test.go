@@ -173,16 +173,73 @@ func TestNothingMovesCurrent(t *testing.T) {
 	})
 }
 
-// A rule about deletions holds these and not the others.
+// A rule about deletions holds these, and what has versions deleted by another
+// name; one about edits holds what is none of both.
 func TestKindsOfKVWrites(t *testing.T) {
 	for _, x := range kvWrites {
-		f := guardedKV(t)
-		f.protect(protect.Delete)
-		res, err := x.do(f)
-		f.must(err)
-		if held := res.Status == change.Pending; held != (x.kind == protect.Delete) {
-			t.Errorf("%s is a %s and became %s", x.name, x.kind, res.Status)
+		deletes := x.kind == protect.Delete || x.name == "put-with-cas" || x.name == "set"
+		for kind, holds := range map[protect.Kind]bool{protect.Delete: deletes, protect.Edit: x.kind == protect.Edit} {
+			f := guardedKV(t)
+			f.protect(kind)
+			res, err := x.do(f)
+			f.must(err)
+			if held := res.Status == change.Pending; held != holds {
+				t.Errorf("%s became %s under a rule about %s", x.name, res.Status, kind)
+			}
 		}
+	}
+}
+
+// What removes versions is held by a rule about deletions, and what keeps more of
+// them, or as many as was decided before, is not.
+func TestDeletionsBySettings(t *testing.T) {
+	set := func(s secret.KVSet) func(f *fixture) (change.Result, error) {
+		s.ID = id("guarded/s")
+		return func(f *fixture) (change.Result, error) { return f.Secrets.KVSet(f.ctx, f.Admin, s) }
+	}
+	put := func(d secret.KVSettings) func(f *fixture) (change.Result, error) {
+		return func(f *fixture) (change.Result, error) {
+			w, err := f.Secrets.KVPut(f.ctx, f.Admin, secret.KVWrite{ID: id("guarded/s"), Value: *text(`{"c":"3"}`), Defaults: d})
+			return change.Result{ID: w.Change, Status: w.Status}, err
+		}
+	}
+	for _, x := range []struct {
+		name string
+		was  secret.KVSet
+		do   func(f *fixture) (change.Result, error)
+		held bool
+	}{
+		{"fewer", secret.KVSet{MaxVersions: ptr[uint64](5)}, set(secret.KVSet{MaxVersions: ptr[uint64](4)}), true},
+		{"more", secret.KVSet{MaxVersions: ptr[uint64](5)}, set(secret.KVSet{MaxVersions: ptr[uint64](6)}), false},
+		{"as many", secret.KVSet{MaxVersions: ptr[uint64](5)}, set(secret.KVSet{MaxVersions: ptr[uint64](5), CASRequired: ptr(true)}), false},
+		{"those of the mount", secret.KVSet{MaxVersions: ptr[uint64](5)}, set(secret.KVSet{MaxVersions: ptr[uint64](0)}), true},
+		{"bounded", secret.KVSet{}, set(secret.KVSet{MaxVersions: ptr[uint64](100)}), true},
+		{"sooner", secret.KVSet{DeleteAfter: ptr(time.Hour)}, set(secret.KVSet{DeleteAfter: ptr(time.Minute)}), true},
+		{"later", secret.KVSet{DeleteAfter: ptr(time.Hour)}, set(secret.KVSet{DeleteAfter: ptr(2 * time.Hour)}), false},
+		{"never", secret.KVSet{DeleteAfter: ptr(time.Hour)}, set(secret.KVSet{DeleteAfter: ptr[time.Duration](0)}), false},
+		{"tags", secret.KVSet{}, set(secret.KVSet{Tags: map[string]*string{"k": ptr("v")}}), false},
+		{"a put over the mount's limit", secret.KVSet{}, put(secret.KVSettings{MaxVersions: ptr[uint64](1)}), true},
+		{"a put within the mount's limit", secret.KVSet{}, put(secret.KVSettings{MaxVersions: ptr[uint64](10)}), false},
+		{"a put over the secret's own limit", secret.KVSet{MaxVersions: ptr[uint64](1)}, put(secret.KVSettings{MaxVersions: ptr[uint64](1)}), false},
+		{"a put that the mount ends", secret.KVSet{}, put(secret.KVSettings{DeleteAfter: ptr(time.Hour)}), true},
+		{"a put that the mount ends sooner", secret.KVSet{DeleteAfter: ptr(time.Hour)}, put(secret.KVSettings{DeleteAfter: ptr(time.Minute)}), true},
+		{"a put that the secret's own setting ends", secret.KVSet{DeleteAfter: ptr(time.Minute)}, put(secret.KVSettings{DeleteAfter: ptr(time.Hour)}), false},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			f := guardedKV(t)
+			_, err := set(x.was)(f)
+			f.must(err)
+			f.protect(protect.Delete)
+			res, err := x.do(f)
+			f.must(err)
+			if held := res.Status == change.Pending; held != x.held {
+				t.Errorf("it became %s", res.Status)
+			}
+			if x.held {
+				f.must(f.approve(f.waiting()[0]))
+				f.sound()
+			}
+		})
 	}
 }
 

@@ -157,6 +157,20 @@ func (e *kvSetEdit) Subject() protect.Subject {
 	return s
 }
 
+// Deletes reports whether versions go by the settings that would stay without
+// them, be it with a later write.
+func (e *kvSetEdit) Deletes() bool {
+	if e.f == nil || e.f.head == nil {
+		return false
+	}
+	h := e.f.head
+	if n := e.req.MaxVersions; n != nil && *n != h.MaxVersions && (h.MaxVersions == 0 || *n < h.MaxVersions) {
+		return true
+	}
+	d := e.req.DeleteAfter
+	return d != nil && *d != 0 && (h.DeleteAfter == 0 || d.Microseconds() < h.DeleteAfter)
+}
+
 func (e *kvSetEdit) Apply(tx *change.Tx) error {
 	if e.empty() && !e.req.Merge {
 		tx.NothingToDo()
