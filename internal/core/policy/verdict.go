@@ -38,7 +38,8 @@ const maxPathOnStack = 320
 
 // judge applies the rules to a request. The path and the capability are those of
 // the call in the Vault protocol's words, when the request is one, and otherwise
-// the table's. What the table's path is denied is denied in any case. foreign
+// the table's. What the table's path is denied is denied in any case; of a mount
+// that takes two shapes of paths, what a rule closer to it does not allow. foreign
 // says that the thing is of another account, about which rules allow nothing.
 func (set *ruleSet) judge(req *Request, foreign bool) verdict {
 	var buf [maxPathOnStack]byte
@@ -56,7 +57,10 @@ func (set *ruleSet) judge(req *Request, foreign bool) verdict {
 	case v.lack == lackDenied:
 		return v
 	case call != nil && req.Under == "":
-		v = set.judgeCall(row, call)
+		at := v
+		if v = set.judgeCall(row, call); v.lack == lackNothing && at.outranks(&v) && set.shapedForV1(call.Path) {
+			v = at
+		}
 	case v.lack != lackNothing && len(path) > base:
 		v = set.judgeFolder(path, v, call)
 	}
@@ -64,6 +68,23 @@ func (set *ruleSet) judge(req *Request, foreign bool) verdict {
 		v.lack = lackAccount
 	}
 	return v
+}
+
+// outranks reports whether v is of a rule that does not allow the request and has
+// a higher priority than that of o.
+func (v *verdict) outranks(o *verdict) bool {
+	return v.rule != nil && v.lack != lackNothing && v.rule.compare(o.rule) > 0
+}
+
+// sectionsOfV2 begin the paths below a mount of secrets with versions.
+var sectionsOfV2 = [...]string{"config", "data", "delete", "destroy", "detailed-metadata", "metadata", "subkeys", "undelete"}
+
+// shapedForV1 reports whether a path leads into a mount of secrets with versions
+// and is as if they had none: "secret/app" for what is at "secret/data/app".
+func (set *ruleSet) shapedForV1(path string) bool {
+	m, rest, ok := set.mounts.At(strings.TrimLeft(path, "/"))
+	section, _, _ := strings.Cut(rest, "/")
+	return ok && m.Kind == KindSecret && m.Version == 2 && !slices.Contains(sectionsOfV2[:], section)
 }
 
 // judgeCall answers by the literal path and capability of a call. Where the

@@ -243,6 +243,35 @@ func TestKV1OnKV2(t *testing.T) {
 	}
 }
 
+// A request in the shape of version 1 goes around no rule about the path of version
+// 2 that is closer to the secret.
+func TestKV1OnKV2InHCL(t *testing.T) {
+	s := newServer(t, coretest.Config{})
+	s.want(t, 204, "POST", "sys/mounts/secret/tune", `{"options":{"v1_reads":"true"}}`)
+	const everything = `{ capabilities = ["create", "read", "update", "delete", "list"] }`
+	for name, tt := range map[string]struct {
+		policy      string
+		read, write int
+	}{
+		"all":      {`path "secret/*" ` + everything, 200, 204},
+		"version1": {`path "secret/prod/*" ` + everything, 200, 204},
+		"denial":   {`path "secret/*" ` + everything + "\n" + `path "secret/data/prod/*" { capabilities = ["deny"] }`, 403, 403},
+		"narrow":   {`path "secret/*" ` + everything + "\n" + `path "secret/data/prod/*" { capabilities = ["read"] }`, 200, 403},
+		"empty":    {`path "secret/*" ` + everything + "\n" + `path "secret/data/+/x" { capabilities = [] }`, 403, 403},
+		"wider":    {`path "secret/prod/x" ` + everything + "\n" + `path "secret/data/*" { capabilities = ["read"] }`, 200, 204},
+		"wrapped":  {`path "secret/*" ` + everything + "\n" + `path "secret/data/prod/x" { capabilities = ["read", "update"] min_wrapping_ttl = "1m" }`, 403, 403},
+	} {
+		s.want(t, 204, "POST", "secret/prod/x", `{"a":"1"}`)
+		token := s.withPolicy(t, name, tt.policy)
+		for method, code := range map[string]int{"GET": tt.read, "POST": tt.write} {
+			body := map[string]string{"POST": `{"a":"2"}`}[method]
+			if w := s.do(t, token, method, "secret/prod/x", body); w.Code != code {
+				t.Errorf("%s: %s: %d %s, want %d", name, method, w.Code, w.Body, code)
+			}
+		}
+	}
+}
+
 func TestSubkeys(t *testing.T) {
 	s := newServer(t, coretest.Config{})
 	s.want(t, 200, "POST", "secret/data/a", `{"data":{"foo":"abc","bar":{"baz":"def","deep":{"x":1}},"empty":{}}}`)
