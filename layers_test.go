@@ -37,6 +37,7 @@ var house = []layer{
 	{[]string{"internal/core/schedule", "internal/core/hours"}, []string{"internal/errs"}},
 	{[]string{"internal/core/policy", "internal/core/audit"}, []string{"internal/errs", "internal/name", "internal/caller"}},
 	{[]string{"internal/core/record"}, []string{"internal/errs", "internal/kv"}},
+	{[]string{"internal/core/due"}, []string{"internal/errs", "internal/kv"}},
 	{[]string{"internal/core/generation"}, []string{"internal/kv", "internal/core/record"}},
 	{[]string{"internal/core/notice"}, []string{"internal/errs", "internal/name", "internal/kv", "internal/kv/fsck", "internal/core/record"}},
 	{[]string{"internal/core/protect"}, []string{"internal/errs", "internal/name"}},
@@ -71,7 +72,7 @@ var house = []layer{
 	{[]string{"cmd/countersign"}, []string{"internal/cli"}},
 }
 
-var ground = []string{"internal/errs", "internal/name", "internal/caller", "internal/sensitive", "internal/kv", "internal/kv/fsck", "internal/sshsig"}
+var ground = []string{"internal/errs", "internal/name", "internal/caller", "internal/sensitive", "internal/kv", "internal/kv/fsck", "internal/sshsig", "internal/core/due"}
 
 var front = []string{"internal/errs", "internal/proof", "internal/name", "internal/caller", "internal/sensitive", "internal/core/...", "internal/front/httpx", "internal/front/sigv4"}
 

@@ -120,11 +120,13 @@ func TestFileCannotBeWritten(t *testing.T) {
 		disk.Short.Store(i%5 != 4)
 		disk.Room.Store(room)
 		r.requests(t, r.Admin, 4) // nobody waits for the device
-		d := r.becomes(t, "file", auditdevice.Failing, "no space left on device")
-		time.Sleep(20 * time.Millisecond)
-		if d = r.device(t, r.Admin, "file"); d.Behind <= 0 || d.Lag == 0 {
-			t.Errorf("it is not behind: %+v", d)
-		}
+		r.becomes(t, "file", auditdevice.Failing, "no space left on device")
+		eventually(t, func() error {
+			if d := r.device(t, r.Admin, "file"); d.Behind <= 0 || d.Lag == 0 {
+				return fmt.Errorf("it is not behind: %+v", d)
+			}
+			return nil
+		})
 		if tot := r.s.Totals(); tot.Failing != 1 || tot.Behind <= 0 {
 			t.Errorf("totals %+v", tot)
 		}

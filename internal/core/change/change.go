@@ -35,6 +35,7 @@ import (
 
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
+	"countersign/internal/core/due"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/protect"
@@ -250,7 +251,7 @@ type Service struct {
 	values   Values
 	decoders map[string]Decoder
 	logger   *slog.Logger
-	woken    chan struct{} // wakes the job over the due index
+	woken    due.Bell // wakes the job over the due index
 }
 
 // Config configures New.
@@ -267,7 +268,7 @@ func New(c Config) *Service {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	s := &Service{gate: c.Gate, relay: c.Relay, logger: c.Logger, woken: make(chan struct{}, 1)}
+	s := &Service{gate: c.Gate, relay: c.Relay, logger: c.Logger, woken: due.NewBell()}
 	s.decoders = map[string]Decoder{nounRules: decodeRules}
 	return s
 }
@@ -306,7 +307,7 @@ func (s *Service) Submit(ctx context.Context, who caller.Caller, req Request) (R
 		return Result{}, err
 	}
 	if res.Status == Approved {
-		s.wake()
+		s.woken.Ring()
 	}
 	return res, nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
+	"countersign/internal/core/due"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/notice"
 	"countersign/internal/core/policy"
@@ -31,89 +32,34 @@ const (
 	remindEvery = 24 * time.Hour
 )
 
-func dueKey(at time.Time, account, kind, what string) kv.Key {
-	return kv.K("sys", "change-due").Num(uint64(max(0, at.UnixMicro()))).Str(account, kind, what)
-}
+// dueIndex has the account, the kind and what it is about of each entry.
+var dueIndex = due.Index{Prefix: kv.K("sys", "change-due"), Parts: 3}
 
 func putDue(tx kv.Txn, at time.Time, account, kind, what string) error {
-	return tx.Put(dueKey(at, account, kind, what), []byte{1})
-}
-
-func (s *Service) wake() {
-	select {
-	case s.woken <- struct{}{}:
-	default:
-	}
+	return tx.Put(dueIndex.Key(at, account, kind, what), []byte{1})
 }
 
 // Run lets changes take effect when their time has come, expires those that
 // nobody decided, and reminds of those that wait, until ctx ends. It resumes
 // wherever it was stopped: an entry goes in the transaction that carries it out.
 func (s *Service) Run(ctx context.Context) {
-	tick := time.NewTicker(dueEvery)
-	defer tick.Stop()
-	for {
-		if err := s.Due(ctx); err != nil && ctx.Err() == nil {
-			s.logger.Error("carrying out what is due of changes", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-s.woken:
-		}
-	}
+	due.Run(ctx, dueEvery, s.woken, s.Due, func(err error) {
+		s.logger.Error("carrying out what is due of changes", "error", err)
+	})
 }
 
 // dueEntry is one entry of the index.
 type dueEntry struct {
 	key                 kv.Key
-	at                  time.Time
 	account, kind, what string
 }
 
 // Due carries out every entry whose time has come. One that fails does not keep
 // the rest from it; the first of the errors is returned, and it is tried again.
-func (s *Service) Due(ctx context.Context) (first error) {
-	from := kv.K("sys", "change-due")
-	for {
-		next, err := s.nextDue(ctx, from)
-		if err != nil || next == nil {
-			if first == nil {
-				first = err
-			}
-			return first
-		}
-		from = append(next.key, 0)
-		if err := s.carryOut(ctx, next); err != nil {
-			if ctx.Err() != nil || errs.Is(err, errs.Unavailable) {
-				return err
-			}
-			if first == nil {
-				first = err
-			}
-		}
-	}
-}
-
-func (s *Service) nextDue(ctx context.Context, from kv.Key) (next *dueEntry, err error) {
-	end := kv.K("sys", "change-due").Num(uint64(time.Now().UnixMicro()) + 1)
-	err = s.gate.DB.View(ctx, func(r kv.Reader) error {
-		next = nil
-		for p, err := range r.Scan(kv.Range{Start: from, End: end}) {
-			if err != nil {
-				return err
-			}
-			strs, nums, err := kv.Key(p.Key).Parts("ssnsss")
-			if err != nil {
-				return err
-			}
-			next = &dueEntry{key: append(kv.Key{}, p.Key...), at: time.UnixMicro(int64(nums[0])), account: strs[2], kind: strs[3], what: strs[4]}
-			return nil
-		}
-		return nil
+func (s *Service) Due(ctx context.Context) error {
+	return dueIndex.Each(ctx, s.gate.DB, func(e due.Entry) error {
+		return s.carryOut(ctx, &dueEntry{e.Key, e.Parts[0], e.Parts[1], e.Parts[2]})
 	})
-	return next, err
 }
 
 // carryOut does what one entry says and removes it.

@@ -95,7 +95,7 @@ func (s *Service) act(ctx context.Context, who caller.Caller, op policy.Op, id s
 		return record.Put(tx, proposalKey(e.target.Account, e.rec.ID), e.prop)
 	})
 	if err == nil {
-		s.wake()
+		s.woken.Ring()
 	}
 	return err
 }

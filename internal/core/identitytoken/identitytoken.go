@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"countersign/internal/core/change"
+	"countersign/internal/core/due"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
 	"countersign/internal/errs"
@@ -89,7 +90,7 @@ type Service struct {
 	Config
 	gate    *gate.Gate
 	changes *change.Service
-	woken   chan struct{}
+	woken   due.Bell
 }
 
 // New returns a Service. Its Run makes and replaces keys.
@@ -97,7 +98,7 @@ func New(c Config) *Service {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return &Service{Config: c, gate: c.Gate, changes: c.Changes, woken: make(chan struct{}, 1)}
+	return &Service{Config: c, gate: c.Gate, changes: c.Changes, woken: due.NewBell()}
 }
 
 // settings is what is asked of a key. Durations are seconds.
@@ -153,9 +154,11 @@ type config struct {
 func keyKey(account, n string) kv.Key  { return kv.K(account, "identity-key", n) }
 func roleKey(account, n string) kv.Key { return kv.K(account, "identity-role", n) }
 func configKey(account string) kv.Key  { return kv.K(account, "identity-config") }
-func dueKey(at int64, account, n string) kv.Key {
-	return kv.K("sys", "identity-due").Num(uint64(at)).Str(account, n)
-}
+
+// dueIndex has the account and the name of the key of each entry.
+var dueIndex = due.Index{Prefix: kv.K("sys", "identity-due"), Parts: 2}
+
+func dueKey(at int64, account, n string) kv.Key { return dueIndex.Key(time.UnixMicro(at), account, n) }
 
 func missingKey() error {
 	return errs.Coded(errs.NotFound, CodeKey, "there is no such key of identity tokens")

@@ -42,7 +42,7 @@ func (s *Service) Issue(ctx context.Context, who caller.Caller, n string) (Issue
 		return err
 	})
 	if errs.As(err) != nil && errs.As(err).Code == CodeMaking {
-		s.wake()
+		s.woken.Ring()
 	}
 	if err != nil {
 		return Issued{}, err

@@ -1,7 +1,6 @@
 package identitytoken
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -9,10 +8,10 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
 	"countersign/internal/core/change"
+	"countersign/internal/core/due"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
-	"countersign/internal/errs"
 	"countersign/internal/kv"
 )
 
@@ -22,72 +21,21 @@ const turnEvery = time.Minute
 // Run makes pairs that lack, replaces those whose period is over and drops what is
 // published no more, until ctx ends. It resumes wherever it was stopped.
 func (s *Service) Run(ctx context.Context) {
-	tick := time.NewTicker(turnEvery)
-	defer tick.Stop()
-	for {
-		if err := s.Turn(ctx); err != nil && ctx.Err() == nil {
-			s.Logger.Error("replacing keys of identity tokens", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.woken:
-		case <-tick.C:
-		}
-	}
-}
-
-func (s *Service) wake() {
-	select {
-	case s.woken <- struct{}{}:
-	default:
-	}
-}
-
-// place is where a key is in the due index.
-type place struct {
-	at            int64
-	account, name string
+	due.Run(ctx, turnEvery, s.woken, s.Turn, func(err error) {
+		s.Logger.Error("replacing keys of identity tokens", "error", err)
+	})
 }
 
 // Turn does all that is due. What cannot be done does not keep the rest from it;
 // the first of the errors is returned.
 func (s *Service) Turn(ctx context.Context) error {
-	var first error
-	from := kv.K("sys", "identity-due")
-	for {
-		next, err := s.nextDue(ctx, from)
-		if err != nil || next == nil {
-			return cmp.Or(first, err)
-		}
-		if err := s.turn(ctx, next.account, next.name); err != nil {
-			if ctx.Err() != nil || errs.Is(err, errs.Unavailable) {
-				return err
-			}
-			first = cmp.Or(first, fmt.Errorf("key %q of account %s: %w", next.name, next.account, err))
-		}
-		from = append(dueKey(next.at, next.account, next.name), 0)
-	}
-}
-
-func (s *Service) nextDue(ctx context.Context, from kv.Key) (next *place, err error) {
-	end := kv.K("sys", "identity-due").Num(uint64(time.Now().UnixMicro()) + 1)
-	err = s.gate.DB.View(ctx, func(r kv.Reader) error {
-		next = nil
-		for p, err := range r.Scan(kv.Range{Start: from, End: end}) {
-			if err != nil {
-				return err
-			}
-			strs, nums, err := kv.Key(p.Key).Parts("ssnss")
-			if err != nil {
-				return err
-			}
-			next = &place{int64(nums[0]), strs[2], strs[3]}
-			return nil
+	return dueIndex.Each(ctx, s.gate.DB, func(e due.Entry) error {
+		account, n := e.Parts[0], e.Parts[1]
+		if err := s.turn(ctx, account, n); err != nil {
+			return fmt.Errorf("key %q of account %s: %w", n, account, err)
 		}
 		return nil
 	})
-	return next, err
 }
 
 // fill makes the pairs of a key that was just put or rotated. If it fails the job
@@ -95,7 +43,7 @@ func (s *Service) nextDue(ctx context.Context, from kv.Key) (next *place, err er
 func (s *Service) fill(ctx context.Context, account, n string) {
 	if err := s.turn(context.WithoutCancel(ctx), account, n); err != nil {
 		s.Logger.Error("making keys of identity tokens", "error", err)
-		s.wake()
+		s.woken.Ring()
 	}
 }
 

@@ -255,7 +255,7 @@ func (s *Service) DeleteRole(ctx context.Context, who caller.Caller, m *mount.Mo
 	if err := checkName(n); err != nil {
 		return change.Result{}, s.refuse(ctx, who, policy.DeleteLoginRole, m, n, err)
 	}
-	defer s.wake()
+	defer s.woken.Ring()
 	return s.submit(ctx, who, s.edited(who, policy.DeleteLoginRole, m, n))
 }
 

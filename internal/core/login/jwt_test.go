@@ -644,7 +644,7 @@ func FuzzGlob(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, p, s string) {
 		if len(p) > 12 || len(s) > 24 {
-			t.Skip()
+			return // the slow one takes too long
 		}
 		if login.Glob(p, s) != slow(p, s) {
 			t.Errorf("%q on %q", p, s)

@@ -11,6 +11,7 @@ import (
 
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
+	"countersign/internal/core/due"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/record"
@@ -89,7 +90,7 @@ type Service struct {
 	allow   []netip.Prefix
 	pod     string
 	logger  *slog.Logger
-	woken   chan struct{} // wakes the job over the due index
+	woken   due.Bell // wakes the job over the due index
 
 	decoyRole []byte            // a role as it is written down
 	worked    func(step string) // told of the steps of a login; for tests
@@ -110,7 +111,7 @@ func New(c Config) *Service {
 		c.Logger = slog.Default()
 	}
 	return &Service{gate: c.Gate, changes: c.Changes, vault: c.Vault, tokens: c.Tokens, signin: c.SignIn, allow: c.Allow, pod: c.Pod,
-		failed: signin.NewSources(c.Burst, c.Every), logger: c.Logger, woken: make(chan struct{}, 1), decoyRole: newDecoy(), worked: func(string) {}}
+		failed: signin.NewSources(c.Burst, c.Every), logger: c.Logger, woken: due.NewBell(), decoyRole: newDecoy(), worked: func(string) {}}
 }
 
 // role is a role of any method, under its account, the accessor of its mount and

@@ -31,13 +31,6 @@ func dropKey(acct, accessor, instance string) kv.Key {
 	return kv.K("sys", "login-drop", acct, accessor, instance)
 }
 
-func (s *Service) wake() {
-	select {
-	case s.woken <- struct{}{}:
-	default:
-	}
-}
-
 // Run removes secret ids that have expired, those of roles that were deleted, and
 // what is left of mounts that were disabled and of principals that are gone, until
 // ctx ends. It resumes wherever it
@@ -349,7 +342,7 @@ func (s *Service) TidySecretIDs(ctx context.Context, who caller.Caller, m *mount
 	op := policy.TidySecretIDs
 	_, err := s.changes.Submit(ctx, who, change.Request{Edit: &tidy{op: op, account: who.Account, mount: short(m)}})
 	if err == nil {
-		s.wake()
+		s.woken.Ring()
 	}
 	return err
 }

@@ -47,7 +47,7 @@ func (s *Service) Create(ctx context.Context, who caller.Caller, req CreateReque
 	}
 	out, err := s.runWith(ctx, who, req.Reason, req.Options, e, &e.edit)
 	if req.ForceReplicas {
-		s.wakePurge()
+		s.purged.Ring()
 	}
 	return out, err
 }

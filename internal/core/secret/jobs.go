@@ -52,15 +52,8 @@ func (s *Service) try(ctx context.Context, what string, f func(context.Context) 
 	}
 }
 
-func (s *Service) wakePurge() {
-	select {
-	case s.purged <- struct{}{}:
-	default:
-	}
-}
-
-// due is one entry of the due index.
-type due struct {
+// dueEntry is one entry of the due index.
+type dueEntry struct {
 	at     int64
 	n      name.Secret
 	suffix string
@@ -91,7 +84,7 @@ func (s *Service) Purge(ctx context.Context) error {
 }
 
 // nextDue is the first entry from a place on that is due, or nil.
-func (s *Service) nextDue(ctx context.Context, from kv.Key, now time.Time) (next *due, err error) {
+func (s *Service) nextDue(ctx context.Context, from kv.Key, now time.Time) (next *dueEntry, err error) {
 	err = s.gate.DB.View(ctx, func(r kv.Reader) error {
 		next = nil
 		rng := kv.Range{Start: from, End: kv.K("sys", "due", "purge").Num(uint64(micros(now)) + 1)}
@@ -103,7 +96,7 @@ func (s *Service) nextDue(ctx context.Context, from kv.Key, now time.Time) (next
 			if err != nil {
 				return err
 			}
-			next = &due{at: int64(nums[0]), n: name.Secret{Account: strs[3], Region: strs[4], Name: strs[5]}, suffix: strs[6]}
+			next = &dueEntry{at: int64(nums[0]), n: name.Secret{Account: strs[3], Region: strs[4], Name: strs[5]}, suffix: strs[6]}
 			return nil
 		}
 		return nil
@@ -116,7 +109,7 @@ const purgedAtOnce = (kv.MaxOps - 8) / 4
 
 // purge carries out one entry: the head first, as a change like any other, so
 // that the secret is gone in one transaction, then its versions in several.
-func (s *Service) purge(ctx context.Context, d due, now time.Time) error {
+func (s *Service) purge(ctx context.Context, d dueEntry, now time.Time) error {
 	var h *head
 	err := s.gate.DB.View(ctx, func(r kv.Reader) (err error) {
 		h, err = getHead(r, d.n)
@@ -155,7 +148,7 @@ func (s *Service) purge(ctx context.Context, d due, now time.Time) error {
 // purgeEdit ends a scheduled deletion.
 type purgeEdit struct {
 	edit
-	due due
+	due dueEntry
 }
 
 func (e *purgeEdit) Apply(tx *change.Tx) error {
@@ -169,7 +162,7 @@ func (e *purgeEdit) Apply(tx *change.Tx) error {
 
 // dropSome deletes some versions of a secret that is gone, and the entry once
 // none is left.
-func dropSome(tx kv.Txn, d due) (more bool, err error) {
+func dropSome(tx kv.Txn, d dueEntry) (more bool, err error) {
 	var numbers []uint64
 	var ids []string
 	for e, err := range record.Scan[version](tx, kv.Prefix(kv.K(d.n.Account, "version", d.n.Region, d.n.Name, d.suffix))) {

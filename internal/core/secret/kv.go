@@ -199,22 +199,7 @@ type KVVersionInfo struct {
 // KVDescribe describes a secret with its versions, also one marked for deletion:
 // then all of its versions are deleted.
 func (s *Service) KVDescribe(ctx context.Context, who caller.Caller, id name.SecretID) (KVMetadata, error) {
-	var out KVMetadata
-	err := s.gate.View(ctx, who, policy.Describe, id.Name, func(a *gate.Access) error {
-		f, err := s.ask(a, id, policy.Describe)
-		if err != nil {
-			return err
-		}
-		if err := f.mustExist(); err != nil {
-			return err
-		}
-		out, err = s.kvDescribe(a, f)
-		return err
-	})
-	if err != nil {
-		return KVMetadata{}, err
-	}
-	return out, nil
+	return about(ctx, s, who, policy.Describe, id, s.kvDescribe)
 }
 
 func (s *Service) kvDescribe(a *gate.Access, f *found) (KVMetadata, error) {

@@ -68,7 +68,7 @@ func (s *Service) Delete(ctx context.Context, who caller.Caller, req DeleteReque
 		return DeletedSecret{}, err
 	}
 	if req.Force {
-		s.wakePurge()
+		s.purged.Ring()
 	}
 	return DeletedSecret{ARN: out.ARN, Name: out.Name, When: e.when, Change: out.Change, Status: out.Status}, nil
 }

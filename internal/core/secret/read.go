@@ -184,20 +184,26 @@ type Description struct {
 
 // Describe returns what is known of a secret, also of one marked for deletion.
 func (s *Service) Describe(ctx context.Context, who caller.Caller, id name.SecretID) (Description, error) {
-	var out Description
-	err := s.gate.View(ctx, who, policy.Describe, id.Name, func(a *gate.Access) error {
-		f, err := s.ask(a, id, policy.Describe)
+	return about(ctx, s, who, policy.Describe, id, func(a *gate.Access, f *found) (Description, error) { return s.describe(a, f) })
+}
+
+// about runs a read of what is known of one secret, which has to be there, as an
+// operation of that name.
+func about[T any](ctx context.Context, s *Service, who caller.Caller, op policy.Op, id name.SecretID, read func(a *gate.Access, f *found) (T, error)) (T, error) {
+	var out, none T
+	err := s.gate.View(ctx, who, op, id.Name, func(a *gate.Access) error {
+		f, err := s.ask(a, id, op)
 		if err != nil {
 			return err
 		}
 		if err := f.mustExist(); err != nil {
 			return err
 		}
-		out, err = s.describe(a, f)
+		out, err = read(a, f)
 		return err
 	})
 	if err != nil {
-		return Description{}, err
+		return none, err
 	}
 	return out, nil
 }
@@ -276,22 +282,7 @@ type Versions struct {
 
 // ListVersions lists a secret's versions.
 func (s *Service) ListVersions(ctx context.Context, who caller.Caller, req VersionsRequest) (Versions, error) {
-	var out Versions
-	err := s.gate.View(ctx, who, policy.ListVersions, req.ID.Name, func(a *gate.Access) error {
-		f, err := s.ask(a, req.ID, policy.ListVersions)
-		if err != nil {
-			return err
-		}
-		if err := f.mustExist(); err != nil {
-			return err
-		}
-		out, err = s.listVersions(a, f, req)
-		return err
-	})
-	if err != nil {
-		return Versions{}, err
-	}
-	return out, nil
+	return about(ctx, s, who, policy.ListVersions, req.ID, func(a *gate.Access, f *found) (Versions, error) { return s.listVersions(a, f, req) })
 }
 
 func (s *Service) listVersions(a *gate.Access, f *found, req VersionsRequest) (Versions, error) {
@@ -416,23 +407,7 @@ type ResourcePolicy struct {
 
 // GetResourcePolicy returns the policy on a secret itself.
 func (s *Service) GetResourcePolicy(ctx context.Context, who caller.Caller, id name.SecretID) (ResourcePolicy, error) {
-	var out ResourcePolicy
-	err := s.gate.View(ctx, who, policy.GetResourcePolicy, id.Name, func(a *gate.Access) error {
-		f, err := s.ask(a, id, policy.GetResourcePolicy)
-		if err != nil {
-			return err
-		}
-		if err := f.mustExist(); err != nil {
-			return err
-		}
-		if err := f.head.live(); err != nil {
-			return err
-		}
-		out = ResourcePolicy{ARN: f.arn(), Name: f.Name, Policy: f.head.Policy}
-		return nil
+	return about(ctx, s, who, policy.GetResourcePolicy, id, func(_ *gate.Access, f *found) (ResourcePolicy, error) {
+		return ResourcePolicy{ARN: f.arn(), Name: f.Name, Policy: f.head.Policy}, f.head.live()
 	})
-	if err != nil {
-		return ResourcePolicy{}, err
-	}
-	return out, nil
 }

@@ -55,7 +55,7 @@ func (s *Service) Replicate(ctx context.Context, who caller.Caller, id name.Secr
 	}
 	e.edit = edit{s: s, op: policy.Replicate, who: who, id: id}
 	out, err := s.run(ctx, who, reason, &e, &e.edit)
-	s.wakePurge()
+	s.purged.Ring()
 	return out, err
 }
 

@@ -22,6 +22,7 @@ import (
 
 	"countersign/internal/caller"
 	"countersign/internal/core/change"
+	"countersign/internal/core/due"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
@@ -102,7 +103,7 @@ type Service struct {
 	used     used
 	reads    sync.Pool // *found, of reads under way
 	policies policyCache
-	purged   chan struct{} // wakes the purge job
+	purged   due.Bell // wakes the purge job
 }
 
 // New returns a Service. Its background work is in Run.
@@ -114,7 +115,7 @@ func New(c Config) *Service {
 		c.Logger = slog.Default()
 	}
 	return &Service{gate: c.Gate, changes: c.Changes, vault: c.Vault, regions: c.Regions, keep: c.Keep,
-		keepFor: c.KeepFor, logger: c.Logger, used: used{seed: maphash.MakeSeed()}, purged: make(chan struct{}, 1)}
+		keepFor: c.KeepFor, logger: c.Logger, used: used{seed: maphash.MakeSeed()}, purged: due.NewBell()}
 }
 
 // Regions are the region labels of this server, home first.

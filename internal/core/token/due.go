@@ -74,8 +74,8 @@ func holds(r kv.Reader, rng kv.Range) (bool, error) {
 	return false, nil
 }
 
-// due is one entry of the index.
-type due struct {
+// dueEntry is one entry of the index.
+type dueEntry struct {
 	key              kv.Key
 	at               int64
 	acct, kind, what string
@@ -141,7 +141,7 @@ func (s *Service) Due(ctx context.Context) (first error) {
 }
 
 // nextDue reads the next entries that can be carried out together.
-func (s *Service) nextDue(ctx context.Context, from kv.Key, now int64) (batch []due, err error) {
+func (s *Service) nextDue(ctx context.Context, from kv.Key, now int64) (batch []dueEntry, err error) {
 	err = s.gate.DB.View(ctx, func(r kv.Reader) error {
 		batch = nil
 		for p, err := range r.Scan(kv.Range{Start: from, End: kv.K("sys", "due-token").Num(uint64(now) + 1)}) {
@@ -152,7 +152,7 @@ func (s *Service) nextDue(ctx context.Context, from kv.Key, now int64) (batch []
 			if err != nil {
 				return err
 			}
-			d := due{append(kv.Key{}, p.Key...), int64(nums[0]), strs[2], strs[3], strs[4]}
+			d := dueEntry{append(kv.Key{}, p.Key...), int64(nums[0]), strs[2], strs[3], strs[4]}
 			if d.kind != dueToken && len(batch) > 0 {
 				return nil
 			}
@@ -167,7 +167,7 @@ func (s *Service) nextDue(ctx context.Context, from kv.Key, now int64) (batch []
 
 // carryOut does what entries say, or a part of what one says: those that are done
 // go in the same transaction.
-func (s *Service) carryOut(ctx context.Context, batch []due, now int64) error {
+func (s *Service) carryOut(ctx context.Context, batch []dueEntry, now int64) error {
 	_, err := s.gate.DB.Update(ctx, func(tx kv.Txn) error {
 		for _, d := range batch {
 			done, err := d.step(tx, now)
@@ -185,7 +185,7 @@ func (s *Service) carryOut(ctx context.Context, batch []due, now int64) error {
 	return err
 }
 
-func (d *due) step(tx kv.Txn, now int64) (done bool, err error) {
+func (d *dueEntry) step(tx kv.Txn, now int64) (done bool, err error) {
 	switch d.kind {
 	case dueToken:
 		t, err := find(tx, d.acct, d.what)

@@ -64,7 +64,7 @@ func (s *Service) revoke(ctx context.Context, who caller.Caller, e *edit, ref Re
 	}
 	err := s.submit(ctx, who, e)
 	if err == nil {
-		wake(s.woken)
+		s.woken.Ring()
 	}
 	return err
 }
@@ -138,7 +138,7 @@ func (s *Service) Tidy(ctx context.Context, who caller.Caller) error {
 	e.do = func(*change.Tx) error { return nil }
 	err := s.submit(ctx, who, e)
 	if err == nil {
-		wake(s.tidying)
+		s.tidying.Ring()
 	}
 	return err
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"countersign/internal/core/change"
+	"countersign/internal/core/due"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
@@ -74,8 +75,8 @@ type Service struct {
 	defaultTTL time.Duration
 	linked     func(r kv.Reader, account, link, principal string) (bool, error)
 	known      cache
-	woken      chan struct{} // wakes the job over the due index
-	tidying    chan struct{} // and has it look for what is left of what is gone
+	woken      due.Bell // wakes the job over the due index
+	tidying    due.Bell // and has it look for what is left of what is gone
 }
 
 // New returns a Service.
@@ -90,7 +91,7 @@ func New(c Config) *Service {
 		c.Linked = func(kv.Reader, string, string, string) (bool, error) { return false, nil }
 	}
 	return &Service{gate: c.Gate, changes: c.Changes, vault: c.Vault, maxTTL: c.MaxTTL, defaultTTL: min(c.DefaultTTL, c.MaxTTL), linked: c.Linked,
-		woken: make(chan struct{}, 1), tidying: make(chan struct{}, 1)}
+		woken: due.NewBell(), tidying: due.NewBell()}
 }
 
 // Kind is the type of a token.
@@ -167,11 +168,3 @@ func when(us int64) time.Time {
 }
 
 func span(us int64) time.Duration { return time.Duration(us) * time.Microsecond }
-
-// wake lets the background work begin at once.
-func wake(c chan struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}

@@ -7,6 +7,7 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
 	"countersign/internal/core/change"
+	"countersign/internal/core/due"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
@@ -22,8 +23,11 @@ const (
 // dueEvery is how often the index is looked at.
 const dueEvery = 30 * time.Second
 
+// dueIndex has the account, the kind and what it is about of each entry.
+var dueIndex = due.Index{Prefix: kv.K("sys", "transit-due"), Parts: 3}
+
 func dueKey(at int64, account, kind, what string) kv.Key {
-	return kv.K("sys", "transit-due").Num(uint64(max(0, at))).Str(account, kind, what)
+	return dueIndex.Key(time.UnixMicro(at), account, kind, what)
 }
 
 func rotateKey(account, n string, at int64) kv.Key { return dueKey(at, account, dueRotate, n) }
@@ -50,30 +54,13 @@ func drop(tx *change.Tx, account, id string, from, end uint64) error {
 	return record.Put(tx, dueKey(micros(tx.Now), account, dueDrop, id), leftover{From: stop, End: end})
 }
 
-func (s *Service) wake() {
-	select {
-	case s.woken <- struct{}{}:
-	default:
-	}
-}
-
 // Run rotates keys whose time has come and deletes what is left of destroyed
 // versions, until ctx ends. It resumes wherever it was stopped: an entry goes in
 // the transaction that carries it out.
 func (s *Service) Run(ctx context.Context) {
-	tick := time.NewTicker(dueEvery)
-	defer tick.Stop()
-	for {
-		if err := s.Due(ctx); err != nil && ctx.Err() == nil {
-			s.logger.Error("carrying out what is due of transit keys", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		case <-s.woken:
-		}
-	}
+	due.Run(ctx, dueEvery, s.woken, s.Due, func(err error) {
+		s.logger.Error("carrying out what is due of transit keys", "error", err)
+	})
 }
 
 // dueEntry is one entry of the index.
@@ -86,52 +73,17 @@ type dueEntry struct {
 
 // Due carries out every entry whose time has come. One that fails does not keep
 // the rest from it; the first of the errors is returned, and it is tried again.
-func (s *Service) Due(ctx context.Context) (first error) {
-	from := kv.K("sys", "transit-due")
-	for {
-		next, err := s.nextDue(ctx, from)
-		if err != nil || next == nil {
-			if first == nil {
-				first = err
-			}
-			return first
+func (s *Service) Due(ctx context.Context) error {
+	return dueIndex.Each(ctx, s.gate.DB, func(e due.Entry) error {
+		d := &dueEntry{key: e.Key, at: e.At.UnixMicro(), account: e.Parts[0], kind: e.Parts[1], what: e.Parts[2]}
+		if d.kind == dueRotate {
+			return s.rotateDue(ctx, d)
 		}
-		from = append(next.key, 0)
-		if next.kind == dueRotate {
-			err = s.rotateDue(ctx, next)
-		} else {
-			err = s.dropDue(ctx, next)
-		}
-		if ctx.Err() != nil || errs.Is(err, errs.Unavailable) {
+		if err := record.Decode(e.Value, &d.left); err != nil {
 			return err
 		}
-		if first == nil {
-			first = err
-		}
-	}
-}
-
-func (s *Service) nextDue(ctx context.Context, from kv.Key) (next *dueEntry, err error) {
-	end := kv.K("sys", "transit-due").Num(uint64(micros(time.Now())) + 1)
-	err = s.gate.DB.View(ctx, func(r kv.Reader) error {
-		next = nil
-		for p, err := range r.Scan(kv.Range{Start: from, End: end}) {
-			if err != nil {
-				return err
-			}
-			strs, nums, err := kv.Key(p.Key).Parts("ssnsss")
-			if err != nil {
-				return err
-			}
-			next = &dueEntry{key: append(kv.Key{}, p.Key...), at: int64(nums[0]), account: strs[2], kind: strs[3], what: strs[4]}
-			if next.kind == dueDrop {
-				return record.Decode(p.Value, &next.left)
-			}
-			return nil
-		}
-		return nil
+		return s.dropDue(ctx, d)
 	})
-	return next, err
 }
 
 // rotateDue rotates a key as the server, which no rule holds: that it rotates was

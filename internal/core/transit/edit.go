@@ -245,7 +245,7 @@ func (s *Service) submit(ctx context.Context, who caller.Caller, reason string, 
 	if err != nil {
 		return Written{}, err
 	}
-	s.wake() // there may be versions left to drop
+	s.woken.Ring() // there may be versions left to drop
 	return Written{Key: e.out, Result: res, Existed: e.existed}, nil
 }
 

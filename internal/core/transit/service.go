@@ -9,6 +9,7 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
 	"countersign/internal/core/change"
+	"countersign/internal/core/due"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/record"
@@ -57,7 +58,7 @@ type Service struct {
 	logger  *slog.Logger
 	cache   cache
 	slow    chan struct{} // a place for each RSA key that may be made at once
-	woken   chan struct{} // wakes the job over the due index
+	woken   due.Bell      // wakes the job over the due index
 }
 
 // atOnce is how many RSA keys are made at once: one takes seconds of a processor.
@@ -69,7 +70,7 @@ func New(c Config) *Service {
 		c.Logger = slog.Default()
 	}
 	return &Service{gate: c.Gate, changes: c.Changes, region: c.Region, logger: c.Logger,
-		slow: make(chan struct{}, atOnce), woken: make(chan struct{}, 1)}
+		slow: make(chan struct{}, atOnce), woken: due.NewBell()}
 }
 
 // draw makes the material of a version, when there is a place for it.
