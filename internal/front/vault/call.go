@@ -118,6 +118,9 @@ func (c *call) readBody(w http.ResponseWriter) error {
 	if err := json.Unmarshal(c.raw, &c.body); err != nil {
 		return errs.New(errs.Invalid, "the body is not a JSON object")
 	}
+	if members(c.raw) != len(c.body) { // policies see one of the two, and an engine could keep the other
+		return errs.New(errs.Invalid, "the body has a member twice")
+	}
 	return nil
 }
 
@@ -143,6 +146,22 @@ func checkDepth(b []byte) error {
 		}
 	}
 	return nil
+}
+
+// members counts those of an object that is valid JSON, each as often as it stands
+// there.
+func members(object []byte) (n int) {
+	dec := json.NewDecoder(bytes.NewReader(object))
+	if t, _ := dec.Token(); t != json.Delim('{') {
+		return 0
+	}
+	for ; dec.More(); n++ {
+		var value json.RawMessage
+		if _, err := dec.Token(); err != nil || dec.Decode(&value) != nil {
+			return -1
+		}
+	}
+	return n
 }
 
 // readWrap reads for how long the answer is to be wrapped.

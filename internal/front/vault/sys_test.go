@@ -88,6 +88,9 @@ func TestManners(t *testing.T) {
 	}{
 		"no-object":    {"POST", "sys/mounts/x", `[1]`, 400, "not a JSON object"},
 		"no-json":      {"POST", "sys/mounts/x", `{`, 400, "not a JSON object"},
+		"twice":        {"POST", "sys/mounts/x", `{"type":"kv","type":"transit"}`, 400, "a member twice"},
+		"twice-v1":     {"POST", "secret/x", `{"a":"1","\u0061":"2"}`, 400, "a member twice"},
+		"null":         {"POST", "sys/mounts/x", `null`, 400, ""},
 		"deep":         {"POST", "sys/mounts/x", `{"a":` + strings.Repeat("[", 400) + strings.Repeat("]", 400) + `}`, 400, "nested deeper"},
 		"not-utf8":     {"POST", "sys/mounts/x", "{\"a\":\"\xff\"}", 400, "UTF-8"},
 		"type":         {"POST", "sys/mounts/x", `{"type":["kv"]}`, 400, "type: it is not a text"},
