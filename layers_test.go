@@ -33,6 +33,8 @@ var house = []layer{
 	{[]string{"internal/seal"}, []string{"internal/errs", "internal/sensitive"}},
 	{[]string{"internal/seal/keyfile", "internal/seal/passphrase"}, []string{"internal/seal", "internal/errs", "internal/sensitive"}},
 	{[]string{"internal/keyring"}, []string{"internal/kv", "internal/seal", "internal/errs", "internal/sensitive"}},
+	{[]string{"internal/rotator"}, []string{"internal/errs", "internal/sensitive"}},
+	{[]string{"internal/rotator/..."}, []string{"internal/rotator", "internal/errs", "internal/sensitive"}},
 
 	{[]string{"internal/core/schedule", "internal/core/hours"}, []string{"internal/errs"}},
 	{[]string{"internal/core/policy", "internal/core/audit"}, []string{"internal/errs", "internal/name", "internal/caller"}},
@@ -77,7 +79,7 @@ var ground = []string{"internal/errs", "internal/name", "internal/caller", "inte
 var front = []string{"internal/errs", "internal/proof", "internal/name", "internal/caller", "internal/sensitive", "internal/core/...", "internal/front/httpx", "internal/front/sigv4"}
 
 // forTests are imported by tests and by each other only.
-var forTests = []string{"internal/kv/kvtest", "internal/seal/sealtest", "internal/core/coretest", "internal/front/aws/awstest", "internal/cli/clitest"}
+var forTests = []string{"internal/kv/kvtest", "internal/seal/sealtest", "internal/rotator/rotatetest", "internal/core/coretest", "internal/front/aws/awstest", "internal/cli/clitest"}
 
 // never are arrows that a wide pattern above would let through.
 var never = [][2]string{

@@ -1,0 +1,127 @@
+package rotator
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"countersign/internal/sensitive"
+)
+
+// Object is the value of a secret as the JSON object that it is, with its members
+// in their order.
+type Object struct {
+	names  []string
+	values map[string]json.RawMessage
+}
+
+// ParseObject reads a value. It fails when that is no JSON object, or has a member
+// twice: which of the two a reader takes nobody can say.
+func ParseObject(v Value) (*Object, error) {
+	bad := func(cause error) (*Object, error) {
+		return nil, Fail(Unsuitable, cause, "the value of the secret is not a JSON object")
+	}
+	if v.Empty() {
+		return nil, Fail(Unsuitable, nil, "the secret has no value yet")
+	}
+	d := json.NewDecoder(bytes.NewReader(v.Data.Reveal()))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return bad(err)
+	}
+	o := &Object{values: map[string]json.RawMessage{}}
+	for d.More() {
+		t, err := d.Token()
+		if err != nil {
+			return bad(err)
+		}
+		n := t.(string) // the decoder lets nothing else be there
+		var raw json.RawMessage
+		if err := d.Decode(&raw); err != nil {
+			return bad(err)
+		}
+		if _, twice := o.values[n]; twice {
+			return nil, Fail(Unsuitable, nil, "the value of the secret has a member twice")
+		}
+		o.names, o.values[n] = append(o.names, n), raw
+	}
+	if _, err := d.Token(); err != nil {
+		return bad(err)
+	}
+	if d.More() {
+		return bad(nil)
+	}
+	return o, nil
+}
+
+// Get returns the first of the members that is there, as text: a JSON string's, or a
+// number as it is written. It returns "" when none is, or when it is something else.
+func (o *Object) Get(names ...string) string {
+	for _, n := range names {
+		raw, ok := o.values[n]
+		if !ok {
+			continue
+		}
+		var s string
+		if json.Unmarshal(raw, &s) == nil {
+			return s
+		}
+		if _, err := strconv.ParseFloat(string(raw), 64); err == nil {
+			return string(raw)
+		}
+		return ""
+	}
+	return ""
+}
+
+// Need is Get, and a Failure when there is nothing.
+func (o *Object) Need(names ...string) (string, error) {
+	if s := o.Get(names...); s != "" {
+		return s, nil
+	}
+	return "", Fail(Unsuitable, nil, "the value of the secret has no member %q", names[0])
+}
+
+// Has returns the first of the names that is a member, or the first name.
+func (o *Object) Has(names ...string) string {
+	for _, n := range names {
+		if _, ok := o.values[n]; ok {
+			return n
+		}
+	}
+	return names[0]
+}
+
+// Set puts a member of text, in the place of the one that is there or at the end.
+func (o *Object) Set(member, text string) {
+	if _, ok := o.values[member]; !ok {
+		o.names = append(o.names, member)
+	}
+	o.values[member] = encode(text)
+}
+
+// Value writes the object out. Members that were not set are as they were written.
+func (o *Object) Value() Value {
+	var b bytes.Buffer
+	b.WriteByte('{')
+	for i, n := range o.names {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.Write(encode(n))
+		b.WriteByte(':')
+		b.Write(o.values[n])
+	}
+	b.WriteByte('}')
+	return Value{Data: sensitive.New(b.Bytes())}
+}
+
+func encode(text string) json.RawMessage {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // a password is to be found as it is
+	if err := e.Encode(text); err != nil {
+		panic(fmt.Sprintf("encoding a string: %v", err)) // it cannot fail
+	}
+	return bytes.TrimRight(b.Bytes(), "\n")
+}
