@@ -12,17 +12,24 @@ func (c *cron) next(after time.Time) (time.Time, bool) {
 	if after.UTC().Year() > maxYear || c.hours == 0 {
 		return time.Time{}, false
 	}
-	earliest := after.UTC().Truncate(time.Hour).Add(time.Hour)
+	earliest := after.UTC().Truncate(time.Minute).Add(time.Minute)
 	year, month, day := earliest.Date()
 
-	// What is left of the first day, if it is a day of the schedule at all.
-	if hours := c.hours >> earliest.Hour() << earliest.Hour(); hours != 0 && c.daysOf(year, month)&(1<<day) != 0 {
-		return at(year, month, day, hours)
+	// What is left of the first day, if it is a day of the schedule at all, and of its
+	// first hour.
+	if c.daysOf(year, month)&(1<<day) != 0 {
+		hour := earliest.Hour()
+		if minutes := c.minutes >> earliest.Minute() << earliest.Minute(); minutes != 0 && c.hours&(1<<hour) != 0 {
+			return at(year, month, day, 1<<hour, minutes)
+		}
+		if hours := c.hours >> hour >> 1 << hour << 1; hours != 0 {
+			return at(year, month, day, hours, c.minutes)
+		}
 	}
 	left := ^uint32(0) << day << 1 // the days after that one
 	for range 25 {
 		if days := c.daysOf(year, month) & left; days != 0 {
-			return at(year, month, bits.TrailingZeros32(days), c.hours)
+			return at(year, month, bits.TrailingZeros32(days), c.hours, c.minutes)
 		}
 		left = ^uint32(0)
 		if month++; month > time.December {
@@ -32,12 +39,13 @@ func (c *cron) next(after time.Time) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// at returns the first of the hours on a day, unless the calendar is over.
-func at(year int, month time.Month, day int, hours uint32) (time.Time, bool) {
+// at returns the first of the minutes of the first of the hours on a day, unless the
+// calendar is over.
+func at(year int, month time.Month, day int, hours uint32, minutes uint64) (time.Time, bool) {
 	if year > maxYear {
 		return time.Time{}, false
 	}
-	return time.Date(year, month, day, bits.TrailingZeros32(hours), 0, 0, 0, time.UTC), true
+	return time.Date(year, month, day, bits.TrailingZeros32(hours), bits.TrailingZeros64(minutes), 0, 0, time.UTC), true
 }
 
 // daysOf returns the days of one month that match, as bits 1 to 31.

@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// cron is a parsed cron expression: a set of hours on a set of days. Minutes
-// are always 0 and years always all, so neither is kept. Bits of hours, days
-// and months stand at their own number, those of weekdays at time.Weekday's.
+// cron is a parsed cron expression: a set of minutes of a set of hours on a set of
+// days. Years are always all, so they are not kept. Bits of minutes, hours, days and
+// months stand at their own number, those of weekdays at time.Weekday's.
 type cron struct {
+	minutes  uint64 // 0 alone for AWS's expressions
 	hours    uint32
 	months   uint32
 	days     uint32 // days of the month
@@ -60,12 +61,12 @@ func parseCron(body string) (cron, error) {
 	if dayOfMonth == "?" == (dayOfWeek == "?") {
 		return cron{}, invalid("day-of-month and day-of-week fields: exactly one must be ?, not %q and %q", dayOfMonth, dayOfWeek)
 	}
-	var c cron
+	c := cron{minutes: 1}
 	var err error
-	if c.hours, err = hoursField().set(hours); err != nil {
+	if c.hours, err = hoursField().days(hours); err != nil {
 		return cron{}, err
 	}
-	if c.months, err = monthField().set(month); err != nil {
+	if c.months, err = monthField().days(month); err != nil {
 		return cron{}, err
 	}
 	if dayOfWeek == "?" {
@@ -109,7 +110,7 @@ func (c *cron) parseDayOfMonth(text string) error {
 		if err != nil {
 			return err
 		}
-		c.days |= days
+		c.days |= uint32(days)
 	}
 	return nil
 }
@@ -152,14 +153,14 @@ func (c *cron) parseDayOfWeek(text string) error {
 		if err != nil {
 			return err
 		}
-		c.weekdays |= days >> 1
+		c.weekdays |= uint32(days >> 1)
 	}
 	return nil
 }
 
 // set reads a list of values, ranges and increments.
-func (f field) set(text string) (uint32, error) {
-	var set uint32
+func (f field) set(text string) (uint64, error) {
+	var set uint64
 	for part := range strings.SplitSeq(strings.ToUpper(text), ",") {
 		s, err := f.part(part)
 		if err != nil {
@@ -170,11 +171,17 @@ func (f field) set(text string) (uint32, error) {
 	return set, nil
 }
 
+// days is set for a field of at most 31 values.
+func (f field) days(text string) (uint32, error) {
+	set, err := f.set(text)
+	return uint32(set), err
+}
+
 // part reads one of: *, a, a-b, a/n, a-b/n, */n and /n. A range whose end is
 // before its start wraps around: FRI-MON. An increment without a range runs to
 // the end of the field and starts again in the next day, month or year: 4/12
 // in hours is 4 and 16. The User Guide writes /8 for 0/8.
-func (f field) part(text string) (uint32, error) {
+func (f field) part(text string) (uint64, error) {
 	span, inc, stepped := strings.Cut(text, "/")
 	size := f.last - f.first + 1
 	step := 1
@@ -206,7 +213,7 @@ func (f field) part(text string) (uint32, error) {
 	if to < from {
 		to += size
 	}
-	var set uint32
+	var set uint64
 	for v := from; v <= to; v += step {
 		set |= 1 << (f.first + (v-f.first)%size)
 	}
@@ -248,8 +255,23 @@ const (
 // check refuses what is well written and cannot be kept: rotations less than
 // MinPeriod apart, and days that do not come in every year.
 func (c *cron) check(dayOfMonth, month, dayOfWeek string) error {
+	if err := c.checkDays(dayOfMonth, month, dayOfWeek); err != nil {
+		return err
+	}
+	least := int(MinPeriod / time.Hour)
+	if gap := c.hourGap(); gap < least {
+		return invalid("hours field: a secret can be rotated every %d hours at most, and this has %d between two rotations", least, gap)
+	}
+	if gap := c.overnight(); gap < least {
+		return invalid("hours field: a secret can be rotated every %d hours at most, and this has %d between the last rotation of a day and the first of the next", least, gap)
+	}
+	return nil
+}
+
+// checkDays refuses days that do not come in every year.
+func (c *cron) checkDays(dayOfMonth, month, dayOfWeek string) error {
 	days, where := dayOfMonth, "day-of-month"
-	if dayOfMonth == "?" {
+	if unrestricted(dayOfMonth) {
 		days, where = dayOfWeek, "day-of-week"
 	}
 	with := 0
@@ -263,13 +285,6 @@ func (c *cron) check(dayOfMonth, month, dayOfWeek string) error {
 		return invalid("%s field: there is no day %q in month %q", where, days, month)
 	case with <= cycleEnd-cycleStart:
 		return invalid("%s field: there is no day %q in month %q of some years: a rotation schedule recurs every year", where, days, month)
-	}
-	least := int(MinPeriod / time.Hour)
-	if gap := c.hourGap(); gap < least {
-		return invalid("hours field: a secret can be rotated every %d hours at most, and this has %d between two rotations", least, gap)
-	}
-	if gap := c.overnight(); gap < least {
-		return invalid("hours field: a secret can be rotated every %d hours at most, and this has %d between the last rotation of a day and the first of the next", least, gap)
 	}
 	return nil
 }

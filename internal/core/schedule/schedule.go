@@ -1,22 +1,25 @@
 // Package schedule says when a secret is due to rotate: the rotation rules of
 // AWS Secrets Manager, as calendars that answer "what is the next time".
 //
-// A Schedule comes from one of three places, and is used in one way:
+// A Schedule comes from one of four places, and is used in one way:
 //
 //	rate(10 days)            Parse  every ten days, at midnight
 //	cron(0 8 ? * MON-FRI *)  Parse  at 08:00 on workdays
 //	AutomaticallyAfterDays   Days   every n days, at midnight
+//	30 3 * * 1               ParseAny  at 03:30 on Mondays
 //
 //	s, err := schedule.Parse("cron(0 17 L * ? *)")
 //	due, ok := s.NextFrom(anchor, now)
 //
 // # Invariants
 //
-// Everything is UTC. Every time a Schedule names is a whole hour, strictly
-// after the time that was asked about; a schedule in days that is not a cron
-// expression names midnights. A Schedule that Parse accepted has an occurrence
+// Everything is UTC. Every time a Schedule names is strictly after the time that was
+// asked about; those of the AWS expressions are whole hours, and midnights for a
+// schedule in days that is not a cron expression; those of five fields are whole
+// minutes. A Schedule that Parse accepted has an occurrence
 // in every calendar year, so the search for the next one is bounded by two
-// years of months, and no two of its occurrences are closer than [MinPeriod].
+// years of months, and no two of its occurrences are closer than [MinPeriod], or
+// [MinMinutes] for five fields.
 //
 // # Anchors
 //
@@ -255,4 +258,14 @@ func number(s string, digits int) (int, bool) {
 
 func invalid(format string, args ...any) error {
 	return errs.InvalidField(FieldExpression, format, args...)
+}
+
+// Anchor is what the occurrences of a schedule are counted from, for a secret whose
+// schedule was set, and whose value was last changed, at these times: see the
+// package comment.
+func (s Schedule) Anchor(set, changed time.Time) time.Time {
+	if s.kind == rateHours {
+		return set
+	}
+	return changed
 }

@@ -29,7 +29,7 @@ func ParseWindow(text string) (time.Duration, error) {
 // inHours reports whether the schedule is one in hours: a rate in hours, or a
 // cron expression with more than one hour of the day.
 func (s Schedule) inHours() bool {
-	return s.kind == rateHours || s.kind == onCalendar && bits.OnesCount32(s.cron.hours) > 1
+	return s.kind == rateHours || s.kind == onCalendar && (bits.OnesCount32(s.cron.hours) > 1 || bits.OnesCount64(s.cron.minutes) > 1)
 }
 
 // CheckWindow refuses a window that would run into what follows it. For a
@@ -51,7 +51,7 @@ func (s Schedule) CheckWindow(window time.Duration) error {
 			return errs.InvalidField(FieldDuration, "a rotation window of %d hours runs into the next one, %d hours after it starts", hours, gap)
 		}
 	default:
-		if start := s.startHour(); start+hours > 24 {
+		if start := s.startHour(); start+hours > 24 || start+hours == 24 && s.kind == onCalendar && s.cron.minutes != 1 {
 			return errs.InvalidField(FieldDuration, "a rotation window of %d hours that starts at hour %d runs into the next UTC day", hours, start)
 		}
 	}
@@ -59,12 +59,14 @@ func (s Schedule) CheckWindow(window time.Duration) error {
 }
 
 // Closes returns when the rotation window that opened at an occurrence ends.
-// A window of 0 is the default: one hour for a schedule in hours, and for one
-// in days until the end of the UTC day.
+// A window of 0 is the default: one hour for a schedule in hours, until the next
+// occurrence for one in minutes, and for one in days until the end of the UTC day.
 func (s Schedule) Closes(opened time.Time, window time.Duration) time.Time {
 	switch {
 	case window > 0:
 		return opened.UTC().Add(window)
+	case s.kind == onCalendar && bits.OnesCount64(s.cron.minutes) > 1:
+		return opened.UTC().Add(s.cron.minuteGap())
 	case s.inHours():
 		return opened.UTC().Add(time.Hour)
 	}
@@ -76,6 +78,9 @@ func (s Schedule) Closes(opened time.Time, window time.Duration) time.Time {
 func (s Schedule) leastHours() int {
 	if s.kind == rateHours {
 		return s.n
+	}
+	if bits.OnesCount64(s.cron.minutes) > 1 {
+		return int(s.cron.minuteGap() / time.Hour)
 	}
 	return min(s.cron.hourGap(), s.cron.overnight())
 }
