@@ -35,10 +35,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"time"
 
+	"countersign/internal/errs"
 	"countersign/internal/sensitive"
 )
 
@@ -164,7 +167,76 @@ type Kind struct {
 	// FateOf is Fate where that depends on the options. Nil: it does not.
 	FateOf func(options map[string]string) Fate
 	New    func(Env) Rotator
+	// Stores says that what is called puts the new value into the store itself, as
+	// version Job.VersionID, and may move the labels.
+	Stores bool
+	// User is the principal as which that is done, "" for none. Nil: there is none.
+	User func(account string, options map[string]string) string
 }
+
+// Kinds is the list of rotators that a server has.
+type Kinds []Kind
+
+// Find returns the kind of that name, nil when there is none.
+func (ks Kinds) Find(name string) *Kind {
+	for i := range ks {
+		if ks[i].Name == name {
+			return &ks[i]
+		}
+	}
+	return nil
+}
+
+// Accept refuses settings that a kind does not have, lacks, or cannot do with, as
+// an errs.Invalid whose Field is the option.
+func (k *Kind) Accept(options map[string]string) error {
+	known := map[string]bool{}
+	for _, o := range k.Options {
+		known[o.Name] = true
+		if o.Require && options[o.Name] == "" {
+			return errs.InvalidField(o.Name, "the rotator %s needs the option %s: %s", k.Name, o.Name, o.Help)
+		}
+	}
+	for _, n := range slices.Sorted(maps.Keys(options)) {
+		switch {
+		case known[n], k.Passwords && slices.Contains(passwordOptions, n):
+		default:
+			return errs.InvalidField(n, "the rotator %s has no option %q", k.Name, n)
+		}
+	}
+	if k.Check == nil {
+		return nil
+	}
+	return k.Check(options)
+}
+
+// Leaves is what becomes of the previous credential under these settings.
+func (k *Kind) Leaves(options map[string]string) Fate {
+	if k.FateOf != nil {
+		return k.FateOf(options)
+	}
+	return k.Fate
+}
+
+// Secrets are the options that name a secret, and are set.
+func (k *Kind) Secrets(options map[string]string) map[string]string {
+	out := map[string]string{}
+	for _, o := range k.Options {
+		if o.Secret && options[o.Name] != "" {
+			out[o.Name] = options[o.Name]
+		}
+	}
+	return out
+}
+
+// Options of passwords, which every kind with Passwords has.
+const (
+	PasswordPolicy  = "password_policy"    // name of a stored policy; excludes the others
+	PasswordLength  = "password_length"    // 8 to 128; default 32
+	PasswordExclude = "exclude_characters" // characters to leave out
+)
+
+var passwordOptions = []string{PasswordPolicy, PasswordLength, PasswordExclude}
 
 // Env is what a rotator may use of the world.
 type Env struct {

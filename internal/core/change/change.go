@@ -89,6 +89,13 @@ type Deleter interface {
 	Deletes() bool
 }
 
+// Rotating is an Edit that may be a step of a rotation under way. What a rotation
+// makes was decided when the rotation was: no rule holds its steps. It is asked
+// after Allow.
+type Rotating interface {
+	Rotates() bool
+}
+
 // Holder is a Proposal that keeps something of its own while it waits.
 type Holder interface {
 	Proposal
@@ -227,6 +234,10 @@ func (tx *Tx) Marked(versions []uint64) {
 		tx.audit.Version = versions[0]
 	}
 }
+
+// Failed says that what the edit writes down is a failure: the write succeeds, and
+// its audit record tells of the failure, with the slug of why.
+func (tx *Tx) Failed(why string) { tx.audit.Outcome, tx.audit.Error = audit.Failed, why }
 
 // Produced notes the value that the edit makes current, over which votes are.
 func (tx *Tx) Produced(value []byte) { tx.content = value }
@@ -396,6 +407,9 @@ func (w *submission) held(s *Service, tx *Tx, a *gate.Access, subject protect.Su
 	if w.who.Kind == caller.System {
 		return nil, nil, nil
 	}
+	if r, ok := w.Edit.(Rotating); ok && r.Rotates() && !a.OnlyProposes {
+		return nil, nil, nil
+	}
 	rules, err = s.holding(tx, w.Edit, subject, a.OnlyProposes)
 	if err != nil || len(rules) == 0 || a.OnlyProposes || w.Draft || !w.NotBefore.IsZero() {
 		return rules, nil, err
@@ -440,11 +454,11 @@ func (s *Service) attempt(ctx context.Context, who caller.Caller, rec *audit.Rec
 	now := time.Now()
 	s.relay.expect(rec.ID)
 	_, err := s.gate.DB.Update(ctx, func(txn kv.Txn) error {
-		rec.Version, rec.Keys, rec.Change = 0, nil, ""
+		rec.Version, rec.Keys, rec.Change, rec.Outcome, rec.Error = 0, nil, "", audit.OK, ""
 		if err := f(txn, gate.NewAccess(txn, s.gate.Auth, who, rec), now); err != nil {
 			return err
 		}
-		rec.Outcome, rec.Duration = audit.OK, now.Sub(rec.Time)
+		rec.Duration = now.Sub(rec.Time)
 		return putOutbox(txn, rec)
 	})
 	if err != nil {

@@ -232,7 +232,7 @@ func KindOf(op policy.Op) protect.Kind {
 		return protect.Delete
 	case policy.Rollback:
 		return protect.Rollback
-	case policy.Rotate, policy.CancelRotation, policy.RotateTransitKey:
+	case policy.Rotate, policy.CancelRotation, policy.RotationFinish, policy.RotateTransitKey:
 		return protect.Rotate
 	case policy.PutRules:
 		return protect.Rules

@@ -43,13 +43,17 @@ const (
 	ChangeReminder   Kind = "change.reminder" // it still waits for votes
 	BreakGlassOpened Kind = "break_glass.opened"
 	BreakGlassClosed Kind = "break_glass.closed"
-	Test             Kind = "notify.test" // somebody tries a target
+	RotationDone     Kind = "rotation.done"
+	RotationFailed   Kind = "rotation.failed"
+	RotationOverdue  Kind = "rotation.overdue" // a rotation that was due did not happen in its window
+	Test             Kind = "notify.test"      // somebody tries a target
 )
 
 // Kinds lists every Kind that a filter can name.
 func Kinds() []Kind {
 	return []Kind{ChangeProposed, ChangeApproved, ChangeApplied, ChangeRejected, ChangeWithdrawn, ChangeExpired,
-		ChangeConflicted, ChangePending, ChangeCommented, ChangeReminder, BreakGlassOpened, BreakGlassClosed}
+		ChangeConflicted, ChangePending, ChangeCommented, ChangeReminder, BreakGlassOpened, BreakGlassClosed,
+		RotationDone, RotationFailed, RotationOverdue}
 }
 
 // Bounds of what a notice holds, in bytes and pieces: it is small enough for one

@@ -68,6 +68,7 @@ var builtins = [...]struct{ name, about, document string }{
         "countersign:Status",
         "countersign:ReadChange",
         "countersign:ListChanges",
+        "countersign:ListRotations",
         "countersign:GetProtectionRules",
         "countersign:ReadBreakGlass",
         "countersign:GetProject",

@@ -166,6 +166,14 @@ const (
 	UndeleteVersion
 	DestroyVersion
 
+	ListRotations
+	RotationCreate
+	RotationSet
+	RotationTest
+	RotationFinish
+	RotationUndo
+	RotationRetire
+
 	ListMounts
 	PutMount
 	DeleteMount

@@ -147,6 +147,16 @@ var operations = [numOps]Operation{
 	UndeleteVersion: {"UndeleteVersion", "countersign:UndeleteSecretVersion", "update MOUNT/undelete/NAME", AccessWrite, KindSecret, shapeSecret},
 	DestroyVersion:  {"DestroyVersion", "countersign:DestroySecretVersion", "update MOUNT/destroy/NAME", AccessWrite, KindSecret, shapeSecret},
 
+	// Rotation. Its steps are the server's own, so that nobody needs permission for
+	// one; each has its record.
+	ListRotations:  {"ListRotations", "countersign:ListRotations", "list sys/rotations", AccessList, KindNone, shapeNone},
+	RotationCreate: {"RotationCreate", "countersign:RotationCreate", "update MOUNT/rotation/create/NAME", AccessWrite, KindSecret, shapeSecret},
+	RotationSet:    {"RotationSet", "countersign:RotationSet", "update MOUNT/rotation/set/NAME", AccessWrite, KindSecret, shapeSecret},
+	RotationTest:   {"RotationTest", "countersign:RotationTest", "update MOUNT/rotation/test/NAME", AccessWrite, KindSecret, shapeSecret},
+	RotationFinish: {"RotationFinish", "countersign:RotationFinish", "update MOUNT/rotation/finish/NAME", AccessWrite, KindSecret, shapeSecret},
+	RotationUndo:   {"RotationUndo", "countersign:RotationUndo", "update MOUNT/rotation/undo/NAME", AccessWrite, KindSecret, shapeSecret},
+	RotationRetire: {"RotationRetire", "countersign:RotationRetire", "update MOUNT/rotation/retire/NAME", AccessWrite, KindSecret, shapeSecret},
+
 	// Mounts: where secrets engines and login methods are reached.
 	ListMounts:     {"ListMounts", "countersign:ListMounts", "read sys/mounts", AccessList, KindNone, shapeNone},
 	PutMount:       {"PutMount", "countersign:PutMount", "update sys/mounts/NAME", AccessPermissions, KindMount, shapeMount},

@@ -103,6 +103,9 @@ type Subject struct {
 	Name string
 	Tags map[string]string
 	Kind Kind
+	// Generated says that the server makes what is new, as its settings say that
+	// were decided before: only rules that name the kind are about it.
+	Generated bool
 }
 
 // nouns are those that a pattern can name.
@@ -130,6 +133,9 @@ func split(pattern string) (noun, glob string) {
 // Matches reports whether r is about s.
 func (r *Rule) Matches(s Subject) bool {
 	if len(r.Kinds) > 0 && !slices.Contains(r.Kinds, s.Kind) && (s.Kind != RestoreLast || !slices.Contains(r.Kinds, Rollback)) {
+		return false
+	}
+	if s.Generated && len(r.Kinds) == 0 {
 		return false
 	}
 	for k, v := range r.Tags {

@@ -70,19 +70,23 @@ func TestFindLastWins(t *testing.T) {
 		{Name: "roll", Match: []string{"prod/*"}, Kinds: []Kind{RestoreLast}},
 		{Name: "tagged", Match: []string{"*"}, Tags: map[string]string{"tier": "1"}, Approvals: one},
 		{Name: "approvers", Match: []string{"group:*"}, Approvals: one},
+		{Name: "turns", Match: []string{"turn/*"}, Kinds: []Kind{Rotate}, Approvals: one},
 	}
 	for _, c := range []struct {
 		s    Subject
 		want string
 	}{
-		{Subject{"secret", "prod/a", nil, Edit}, "all"},
-		{Subject{"secret", "dev/a", nil, Edit}, ""},
-		{Subject{"secret", "prod/a", nil, RestoreLast}, ""},
-		{Subject{"secret", "prod/a", nil, Rollback}, "all"},
-		{Subject{"secret", "dev/a", map[string]string{"tier": "1"}, Edit}, "tagged"},
-		{Subject{"secret", "dev/a", map[string]string{"tier": "2"}, Edit}, ""},
-		{Subject{"group", "x", nil, Policy}, "approvers"},
-		{Subject{"user", "x", nil, Policy}, ""},
+		{Subject{Noun: "secret", Name: "prod/a", Kind: Edit}, "all"},
+		{Subject{Noun: "secret", Name: "dev/a", Kind: Edit}, ""},
+		{Subject{Noun: "secret", Name: "prod/a", Kind: RestoreLast}, ""},
+		{Subject{Noun: "secret", Name: "prod/a", Kind: Rollback}, "all"},
+		{Subject{Noun: "secret", Name: "dev/a", Tags: map[string]string{"tier": "1"}, Kind: Edit}, "tagged"},
+		{Subject{Noun: "secret", Name: "dev/a", Tags: map[string]string{"tier": "2"}, Kind: Edit}, ""},
+		{Subject{Noun: "group", Name: "x", Kind: Policy}, "approvers"},
+		{Subject{Noun: "user", Name: "x", Kind: Policy}, ""},
+		{Subject{Noun: "secret", Name: "prod/a", Kind: Rotate}, "all"},
+		{Subject{Noun: "secret", Name: "prod/a", Kind: Rotate, Generated: true}, ""},
+		{Subject{Noun: "secret", Name: "turn/a", Kind: Rotate, Generated: true}, "turns"},
 	} {
 		got := ""
 		if r := Find(rules, c.s); r != nil {
