@@ -86,6 +86,12 @@ func (e *edit) hold(tx *change.Tx, base *uint64, id string, p printed) (held, er
 		return held{}, err
 	}
 	h := e.f.head
+	if _, taken, err := numberOf(tx, e.f.Secret, h, id); err != nil || taken {
+		if err == nil {
+			err = errs.Coded(errs.Exists, CodeToken, "a version with this id exists")
+		}
+		return held{}, err
+	}
 	if base == nil {
 		current := h.Labels[name.Current].Number
 		base = &current
