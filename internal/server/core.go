@@ -26,12 +26,14 @@ import (
 	"countersign/internal/core/change"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/identitytoken"
+	"countersign/internal/core/leader"
 	"countersign/internal/core/login"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/notify"
 	"countersign/internal/core/password"
 	"countersign/internal/core/project"
 	"countersign/internal/core/record"
+	"countersign/internal/core/rotation"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
 	"countersign/internal/core/token"
@@ -62,6 +64,8 @@ type core struct {
 	changes   *change.Service
 	authn     *authn.Service
 	secrets   *secret.Service
+	lock      *leader.Lock
+	rotation  *rotation.Service
 	signin    *signin.Service
 	projects  *project.Service
 	mounts    *mount.Service
@@ -132,13 +136,15 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.changes = change.New(change.Config{Gate: c.gate, Relay: c.relay, Logger: logger})
 	c.authn = authn.New(authn.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account}, auth)
 	c.secrets = secret.New(secret.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Regions: cfg.Regions,
-		Keep: cfg.History.Keep, KeepFor: time.Duration(cfg.History.MinAge), Logger: logger})
+		Keep: cfg.History.Keep, KeepFor: time.Duration(cfg.History.MinAge), Kinds: rotators(cfg), Logger: logger})
 	c.signin = signin.New(signin.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account,
 		AllowLoopback: cfg.SignIn.LoopbackIssuer, Logger: logger})
 	c.projects = project.New(project.Config{Gate: c.gate, Changes: c.changes})
 	c.transit = transit.New(transit.Config{Gate: c.gate, Changes: c.changes, Region: cfg.Regions[0], Logger: logger})
 	c.mounts = mount.New(c.gate, c.changes, map[string]mount.Holds{mount.KV: holdsSecrets, mount.Transit: holdsKeys})
 	c.passwords = password.New(c.gate, c.changes)
+	c.lock = leader.New(leader.Config{DB: c.db, Alone: true, Logger: logger})
+	c.rotation = c.rotates()
 	c.tokens = token.New(token.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Linked: login.Linked})
 	c.devices = c.auditDevices()
 	c.idTokens = identitytoken.New(identitytoken.Config{Gate: c.gate, Changes: c.changes, Home: cfg.Account, URL: publicURL(cfg), Aliases: login.ForPolicy, Logger: logger})
@@ -230,6 +236,8 @@ func (c *core) run() {
 	c.life, c.stop = context.WithCancel(context.Background())
 	for _, job := range []func(context.Context){
 		c.relay.Run,
+		c.lock.Run,
+		c.rotation.Run,
 		c.secrets.Run,
 		c.changes.Run,
 		c.logins.Run,

@@ -19,6 +19,7 @@ import (
 	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
 	"countersign/internal/core/identitytoken"
+	"countersign/internal/core/leader"
 	"countersign/internal/core/login"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/notice"
@@ -114,6 +115,7 @@ func rules() []fsck.Rule {
 		authn.Rules(),
 		change.Rules(),
 		identitytoken.Rules(),
+		leader.Rules(),
 		mount.Rules(),
 		notice.Rules(),
 		notify.Rules(),

@@ -24,16 +24,20 @@ import (
 	"countersign/internal/core/mount"
 	"countersign/internal/core/password"
 	"countersign/internal/core/project"
+	"countersign/internal/core/rotation"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
 	"countersign/internal/core/token"
 	"countersign/internal/core/transit"
+	"countersign/internal/errs"
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
 	"countersign/internal/kv/boltkv"
 	"countersign/internal/kv/memkv"
 	"countersign/internal/kv/sealed"
 	"countersign/internal/name"
+	"countersign/internal/rotator"
+	"countersign/internal/rotator/random"
 	"countersign/internal/seal/keyfile"
 )
 
@@ -52,6 +56,7 @@ type Config struct {
 	Bolt   bool              // keep the store in a file
 	Wrap   func(kv.DB) kv.DB // between the engine and the encryption
 	Keep   uint64            // see secret.Config
+	Kinds  rotator.Kinds     // what rotates secrets; default: random and Functions
 	Logger *slog.Logger      // default: discard
 }
 
@@ -67,6 +72,7 @@ type Core struct {
 	Changes   *change.Service
 	Authn     *authn.Service
 	Secrets   *secret.Service
+	Rotation  *rotation.Service // its Run is the test's to call
 	SignIn    *signin.Service
 	Projects  *project.Service
 	Mounts    *mount.Service
@@ -85,6 +91,9 @@ func New(t testing.TB, c Config) *Core {
 	t.Helper()
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Kinds == nil {
+		c.Kinds = rotator.Kinds{random.Kind(), Functions()}
 	}
 	core := &Core{Dir: t.TempDir()}
 	core.Engine = engine(t, c, core.Dir)
@@ -117,7 +126,7 @@ func New(t testing.TB, c Config) *Core {
 	core.Changes = change.New(change.Config{Gate: core.Gate, Relay: core.Relay})
 	core.Authn = authn.New(authn.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Home: Home}, auth)
 	core.Secrets = secret.New(secret.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring,
-		Regions: []string{Region, Second}, Keep: c.Keep, KeepFor: time.Nanosecond, Logger: c.Logger})
+		Regions: []string{Region, Second}, Keep: c.Keep, KeepFor: time.Nanosecond, Kinds: c.Kinds, Logger: c.Logger})
 	core.SignIn = signin.New(signin.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Home: Home,
 		Params: signin.Params{Memory: 64, Time: 1, Threads: 1}, Burst: 1000, AllowLoopback: true, Logger: c.Logger})
 
@@ -132,6 +141,7 @@ func New(t testing.TB, c Config) *Core {
 		},
 	})
 	core.Passwords = password.New(core.Gate, core.Changes)
+	core.Rotation = core.Rotator(rotation.Config{Kinds: c.Kinds, Logger: c.Logger})
 	core.Tokens = token.New(token.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Linked: login.Linked})
 	core.Devices = auditdevice.New(auditdevice.Config{Gate: core.Gate, Changes: core.Changes, Log: core.Log, Mounts: core.Mounts, Home: Home,
 		Dir: filepath.Join(core.Dir, "audit-devices"), Syslog: []string{filepath.Join(core.Dir, "syslog")}, Logger: c.Logger})
@@ -169,6 +179,41 @@ func New(t testing.TB, c Config) *Core {
 	must(t, core.Relay.Flush(ctx)) // so that no record of the set-up comes after those of the test
 	core.Admin = core.As(t, core.Key)
 	return core
+}
+
+// FunctionARN is the rotation function that the fixture's server knows.
+const FunctionARN = "arn:aws:lambda:us-east-1:" + Home + ":function:f"
+
+// Functions is a rotator in the place of the one that calls functions. It makes
+// random values.
+func Functions() rotator.Kind {
+	k := random.Kind()
+	k.Name, k.Options = secret.KindFunction, []rotator.Option{{Name: secret.OptionFunction, Require: true}}
+	k.Check = func(o map[string]string) error {
+		if o[secret.OptionFunction] != FunctionARN {
+			return errs.InvalidField(secret.OptionFunction, "the server's configuration does not have the function")
+		}
+		return nil
+	}
+	return k
+}
+
+// Leads is a rotation.Lock of a node that is alone.
+type Leads struct{}
+
+// Fence implements rotation.Lock.
+func (Leads) Fence() (uint64, bool) { return 1, true }
+
+// Check implements rotation.Lock.
+func (Leads) Check(kv.Txn, uint64) error { return nil }
+
+// Rotator makes a service that rotates what the core holds, as a server does after
+// its start.
+func (c *Core) Rotator(conf rotation.Config) *rotation.Service {
+	conf.Gate, conf.Secrets, conf.Lock = c.Gate, c.Secrets, Leads{}
+	conf.Env.Now = time.Now
+	conf.Passwords = c.Passwords.Generate
+	return rotation.New(conf)
 }
 
 func engine(t testing.TB, c Config, dir string) kv.DB {

@@ -22,6 +22,8 @@ func Rules() []fsck.Rule {
 		{Kind: "version-id", Shape: "ssssss", Decode: record.Check[uint64]},
 		{Kind: "used", Shape: "sssssn", Decode: record.Check[int64]},
 		{Kind: "due", Shape: "sssnssss"},
+		{Kind: "rotation", Shape: "sssssn", Decode: record.Check[RotationOutcome]},
+		{Kind: "rotation-due", Shape: "ssnssss"},
 	}
 }
 
@@ -105,6 +107,9 @@ func referHead(r kv.Reader, v Vault, n name.Secret, h *head, report func(string)
 		} else if !open {
 			report(fmt.Sprintf("label %q is of a change that does not wait", label))
 		}
+	}
+	if err := referRotation(r, n, h, report); err != nil {
+		return err
 	}
 	carried, err := toCarry(r, n, h)
 	if err == nil && !bytes.Equal(carried, h.Carried) {

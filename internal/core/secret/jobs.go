@@ -186,5 +186,8 @@ func dropSome(tx kv.Txn, d dueEntry) (more bool, err error) {
 	if more {
 		return true, nil
 	}
+	if err := dropOutcomes(tx, d.n, d.suffix); err != nil {
+		return false, err
+	}
 	return false, tx.Delete(purgeKey(d.n, d.suffix, d.at))
 }

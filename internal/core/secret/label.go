@@ -48,6 +48,22 @@ func (s *Service) MoveLabel(ctx context.Context, who caller.Caller, req LabelReq
 	return s.run(ctx, who, req.Reason, e, &e.edit)
 }
 
+// Rotates reports whether it is what a rotation does last, done by what the rotation
+// calls. See change.Rotating.
+func (e *labelEdit) Rotates() bool {
+	if !e.turns("") || e.f.head.Run.Step != StepFinish {
+		return false
+	}
+	h, to := e.f.head, e.req.To
+	switch e.req.Label {
+	case name.Current:
+		return to == h.Run.Version && h.Labels[name.Current].Number == h.Run.Base
+	case name.Pending:
+		return to == "" && e.req.From == h.Run.Version && h.Labels[name.Current].Number == h.Run.Number
+	}
+	return false
+}
+
 func (e *labelEdit) Allow(a *gate.Access) error {
 	return e.open(a, policy.Pair{Key: policy.KeyVersionStage, Value: e.req.Label})
 }
@@ -67,6 +83,9 @@ func (e *labelEdit) Apply(tx *change.Tx) error {
 	if !ok {
 		return noVersion(CodeVersion, e.req.To)
 	}
+	if err := e.busy(number); err != nil {
+		return err
+	}
 	v, err := getVersion(tx, e.f.Secret, h.Suffix, number)
 	if err != nil {
 		return err
@@ -75,6 +94,9 @@ func (e *labelEdit) Apply(tx *change.Tx) error {
 		return noVersion(CodeVersion, e.req.To)
 	}
 	at, attached := h.Labels[e.req.Label]
+	if err := e.busy(at.Number); attached && err != nil {
+		return err
+	}
 	switch {
 	case attached && at.Number == number:
 		tx.NothingToDo()
@@ -105,6 +127,9 @@ func (e *labelEdit) Apply(tx *change.Tx) error {
 func (e *labelEdit) takeOff(tx *change.Tx) error {
 	h := e.f.head
 	at, attached := h.Labels[e.req.Label]
+	if err := e.busy(at.Number); attached && err != nil {
+		return err
+	}
 	switch {
 	case e.req.Label == name.Current:
 		return errs.Coded(errs.Precondition, CodeLabelCurrent, "AWSCURRENT can be moved to another version, not removed")

@@ -103,6 +103,9 @@ func (e *deleteEdit) Apply(tx *change.Tx) error {
 		return &errs.Error{Kind: errs.Precondition, Code: CodeHasReplicas, Field: strings.Join(regions, ","),
 			Msg: "the secret has replicas, which have to be removed first"}
 	}
+	if e.req.Force && h.Run != nil {
+		return errs.Coded(errs.Precondition, CodeBusy, "a rotation of the secret is under way, which has to be cancelled first")
+	}
 	tx.Wrote(h.Labels[name.Current].Number, 0, nil)
 	if e.req.Force {
 		return dropHead(tx, f.Secret, h, tx.Now)
@@ -121,7 +124,11 @@ type restoreEdit struct{ edit }
 // left as it is.
 func (s *Service) Restore(ctx context.Context, who caller.Caller, id name.SecretID, reason string) (Written, error) {
 	e := &restoreEdit{edit{s: s, op: policy.RestoreSecret, who: who, id: id}}
-	return s.run(ctx, who, reason, e, &e.edit)
+	out, err := s.run(ctx, who, reason, e, &e.edit)
+	if err == nil { // a rotation that was missed is due
+		s.rotates.Ring()
+	}
+	return out, err
 }
 
 func (e *restoreEdit) Apply(tx *change.Tx) error {

@@ -358,15 +358,15 @@ func TestRotation(t *testing.T) {
 		f.unchanged(func() {
 			for want, r := range map[string]secret.RotateRequest{
 				"precondition/no-rotation-function":      {},
-				"precondition/function-not-invocable":    {Function: "arn:f", Days: 7},
-				"invalid/schedule":                       {Function: "arn:f", Later: true},
+				"precondition/function-not-invocable":    {Function: "arn:g", Days: 7},
+				"invalid/schedule":                       {Function: coretest.FunctionARN, Later: true},
 				"invalid@ExternalSecretRotationMetadata": {External: map[string]string{"a": "\x00"}},
 			} {
 				f.expect(rotate(r), want)
 			}
 			for _, r := range []secret.RotateRequest{{Days: 7, Schedule: "rate(4 hours)"}, {Days: 1001}, {Days: -1},
 				{Schedule: "rate(1 hour)"}, {Schedule: "often"}, {Days: 7, Window: "25h"}} {
-				r.Function, r.Later = "arn:f", true
+				r.Function, r.Later = coretest.FunctionARN, true
 				if r.Window == "25h" {
 					r.Window = "x"
 				}
@@ -377,7 +377,7 @@ func TestRotation(t *testing.T) {
 			_, err = f.Secrets.CancelRotation(f.ctx, f.Admin, id("s"), "")
 			f.must(err)
 		})
-		f.must(rotate(secret.RotateRequest{Function: "arn:f", Days: 7, Window: "3h", Later: true}))
+		f.must(rotate(secret.RotateRequest{Function: coretest.FunctionARN, Days: 7, Window: "3h", Later: true}))
 		d, err := f.Secrets.Describe(f.ctx, f.Admin, id("s"))
 		f.must(err)
 		if d.Rotation == nil || !d.Rotation.Enabled || d.Rotation.Days != 7 || !d.NextRotation.After(time.Now()) || d.NextRotation.After(time.Now().AddDate(0, 0, 9)) {
@@ -386,14 +386,14 @@ func TestRotation(t *testing.T) {
 		f.must(rotate(secret.RotateRequest{Schedule: "rate(10 days)", Later: true}))
 		d, err = f.Secrets.Describe(f.ctx, f.Admin, id("s"))
 		f.must(err)
-		if d.Rotation.Days != 0 || d.Rotation.Schedule != "rate(10 days)" || d.Rotation.Function != "arn:f" || d.Rotation.Window != "3h" {
+		if d.Rotation.Days != 0 || d.Rotation.Schedule != "rate(10 days)" || d.Rotation.Function != coretest.FunctionARN || d.Rotation.Window != "3h" {
 			t.Errorf("changed to %+v", d.Rotation)
 		}
 		_, err = f.Secrets.CancelRotation(f.ctx, f.Admin, id("s"), "")
 		f.must(err)
 		d, err = f.Secrets.Describe(f.ctx, f.Admin, id("s"))
 		f.must(err)
-		if d.Rotation.Enabled || d.Rotation.Function != "arn:f" || !d.NextRotation.IsZero() {
+		if d.Rotation.Enabled || d.Rotation.Function != coretest.FunctionARN || !d.NextRotation.IsZero() {
 			t.Errorf("cancelled: %+v, next %s", d.Rotation, d.NextRotation)
 		}
 	})

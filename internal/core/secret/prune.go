@@ -58,7 +58,13 @@ func (e *edit) prune(tx *change.Tx) error {
 	if keep == 0 {
 		return nil
 	}
-	labelled := map[uint64]bool{}
+	labelled := map[uint64]bool{} // or needed yet to end what it opens
+	for i := range h.Retiring {
+		labelled[h.Retiring[i].Number] = true
+	}
+	if h.Run != nil {
+		labelled[h.Run.Number] = true
+	}
 	for l, at := range h.Labels {
 		labelled[at.Number] = true
 		if strings.HasPrefix(l, name.PendingPrefix) {

@@ -49,6 +49,9 @@ func (s *Service) RandomPassword(ctx context.Context, who caller.Caller, req Pas
 	return out, nil
 }
 
+// GeneratePassword is RandomPassword for the server itself.
+func GeneratePassword(req PasswordRequest) ([]byte, error) { return generate(req) }
+
 func generate(req PasswordRequest) ([]byte, error) {
 	if req.Length == 0 {
 		req.Length = 32

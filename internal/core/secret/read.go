@@ -244,7 +244,9 @@ func (s *Service) describe(r kv.Reader, f *found) (Description, error) {
 	for _, labels := range d.Labels {
 		slices.Sort(labels)
 	}
-	d.NextRotation = nextRotation(h.Rotation)
+	if h.Rotation != nil && h.Rotation.Enabled && h.Deleted == 0 {
+		d.NextRotation = when(h.nextRun(f.home))
+	}
 	return d, nil
 }
 

@@ -53,6 +53,23 @@ type Rotation struct {
 	External map[string]string `cbor:"7,keyasint,omitempty" json:"external,omitempty"` // metadata of a managed external rotation
 	Role     string            `cbor:"8,keyasint,omitempty" json:"role,omitempty"`
 	Since    int64             `cbor:"9,keyasint,omitempty" json:"since,omitempty"` // when the schedule was set, microseconds
+
+	Grace    int64             `cbor:"10,keyasint,omitempty" json:"-"`                  // how long the previous credential stays valid, microseconds
+	Rotator  string            `cbor:"11,keyasint,omitempty" json:"rotator,omitempty"`  // kind of rotator; empty with Function
+	Options  map[string]string `cbor:"12,keyasint,omitempty" json:"options,omitempty"`  // of the rotator
+	Jitter   int64             `cbor:"13,keyasint,omitempty" json:"-"`                  // microseconds
+	Blackout []string          `cbor:"14,keyasint,omitempty" json:"blackout,omitempty"` // periods without rotations
+	Readers  int64             `cbor:"15,keyasint,omitempty" json:"-"`                  // whose reads a retirement waits for, microseconds back
+	Deadline int64             `cbor:"16,keyasint,omitempty" json:"-"`                  // but no longer than that after the rotation, microseconds
+
+	Tried   int64    `cbor:"17,keyasint,omitempty" json:"-"`                 // when a rotation last began, microseconds
+	Put     int64    `cbor:"18,keyasint,omitempty" json:"-"`                 // when the current value last changed, microseconds
+	Seen    uint64   `cbor:"19,keyasint,omitempty" json:"-"`                 // the current version then
+	Retry   int64    `cbor:"20,keyasint,omitempty" json:"-"`                 // when a rotation that failed is tried again, microseconds
+	Retries int      `cbor:"21,keyasint,omitempty" json:"-"`                 // how often it was
+	Closes  int64    `cbor:"22,keyasint,omitempty" json:"-"`                 // end of the window in which it is, microseconds
+	Failure *Failure `cbor:"23,keyasint,omitempty" json:"failure,omitempty"` // why the last rotation failed; nil: it did not
+	Revoked uint64   `cbor:"24,keyasint,omitempty" json:"-"`                 // version whose predecessor was revoked at once
 }
 
 // labelled is where a label is: enough of the version to read it by label.
@@ -98,6 +115,11 @@ type head struct {
 	MaxVersions uint64 `cbor:"19,keyasint,omitempty"`
 	CASRequired bool   `cbor:"20,keyasint,omitempty"`
 	DeleteAfter int64  `cbor:"21,keyasint,omitempty"` // after which a new version reads as deleted, microseconds
+	// Of rotation: what is under way, what is yet to end, and under which time the
+	// due index has the secret, microseconds, 0: it does not.
+	Run      *Run       `cbor:"22,keyasint,omitempty"`
+	Retiring []Retiring `cbor:"23,keyasint,omitempty"`
+	Due      int64      `cbor:"24,keyasint,omitempty"`
 }
 
 // Member implements record.Direct. What few secrets have is left to Decode.
@@ -140,6 +162,8 @@ func (h *head) Member(key uint64, s *record.Source) {
 		h.CASRequired = s.True()
 	case 21:
 		h.DeleteAfter = s.Int()
+	case 24:
+		h.Due = s.Int()
 	default:
 		s.Fail()
 	}
@@ -334,6 +358,9 @@ func getHead(r kv.Reader, n name.Secret) (*head, error) {
 // putHead writes a head, after the records that it refers to.
 func putHead(tx kv.Txn, n name.Secret, h *head) (err error) {
 	if h.Carried, err = toCarry(tx, n, h); err != nil {
+		return err
+	}
+	if err := h.index(tx, n, false); err != nil {
 		return err
 	}
 	return record.Put(tx, headKey(n), h)

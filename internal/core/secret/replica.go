@@ -243,7 +243,7 @@ func (e *promoteEdit) Apply(tx *change.Tx) error {
 	primary := f.head
 	own := *primary
 	own.KMSKey, own.Created, own.Primary, own.Replicas = f.replica.KMSKey, f.replica.Created, "", nil
-	own.DataKey, own.Changed, own.Kept, own.Rotation = e.dataKey, micros(tx.Now), 0, nil
+	own.DataKey, own.Changed, own.Kept, own.Rotation, own.Run, own.Retiring, own.Due = e.dataKey, micros(tx.Now), 0, nil, nil, nil, 0
 	copied := map[uint64]bool{}
 	for _, at := range primary.Labels {
 		if copied[at.Number] {

@@ -30,6 +30,7 @@ import (
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
 	"countersign/internal/name"
+	"countersign/internal/rotator"
 	"countersign/internal/sensitive"
 )
 
@@ -57,6 +58,9 @@ const (
 	CodeLockout        = "lockout" // Denied: the change would lock the caller out
 	CodeNoRotation     = "no-rotation-function"
 	CodeNotInvocable   = "function-not-invocable"
+	CodeRotating       = "rotation-under-way"  // Precondition
+	CodeBusy           = "rotation-in-the-way" // Precondition: a rotation makes the version
+	CodeInGrace        = "in-grace"            // Precondition: the previous credential was promised to hold on
 	CodeRegion         = "region"
 	CodeSchedule       = "schedule"
 	CodeCASMismatch    = "cas-mismatch" // Conflict: the current version is not the one that the write asks for
@@ -88,7 +92,8 @@ type Config struct {
 	Keep uint64
 	// KeepFor is the age under which no version is pruned. Default 24 hours.
 	KeepFor time.Duration
-	Logger  *slog.Logger // default slog.Default()
+	Kinds   rotator.Kinds // what can rotate secrets
+	Logger  *slog.Logger  // default slog.Default()
 }
 
 // Service is the operations on secrets. It is safe for concurrent use.
@@ -104,6 +109,8 @@ type Service struct {
 	reads    sync.Pool // *found, of reads under way
 	policies policyCache
 	purged   due.Bell // wakes the purge job
+	kinds    rotator.Kinds
+	rotates  due.Bell // wakes the job that rotates
 }
 
 // New returns a Service. Its background work is in Run.
@@ -115,7 +122,7 @@ func New(c Config) *Service {
 		c.Logger = slog.Default()
 	}
 	return &Service{gate: c.Gate, changes: c.Changes, vault: c.Vault, regions: c.Regions, keep: c.Keep,
-		keepFor: c.KeepFor, logger: c.Logger, used: used{seed: maphash.MakeSeed()}, purged: due.NewBell()}
+		keepFor: c.KeepFor, logger: c.Logger, used: used{seed: maphash.MakeSeed()}, purged: due.NewBell(), kinds: c.Kinds, rotates: due.NewBell()}
 }
 
 // Regions are the region labels of this server, home first.

@@ -35,7 +35,7 @@ type stored struct {
 	Label     string            `cbor:"16,keyasint,omitempty"`
 	From      string            `cbor:"17,keyasint,omitempty"`
 	To        string            `cbor:"18,keyasint,omitempty"`
-	Text      string            `cbor:"19,keyasint,omitempty"` // of a policy
+	Text      string            `cbor:"19,keyasint,omitempty"` // of a policy; the token of a rotation
 	Rotate    *RotateRequest    `cbor:"20,keyasint,omitempty"`
 	Set       map[string][]byte `cbor:"21,keyasint,omitempty"`
 	Patch     bool              `cbor:"22,keyasint,omitempty"`
@@ -123,7 +123,7 @@ func (e *policyEdit) Encode() ([]byte, error) {
 
 // Encode implements change.Proposal.
 func (e *rotateEdit) Encode() ([]byte, error) {
-	return record.Encode(stored{ID: e.id, Rotate: &e.req})
+	return record.Encode(stored{ID: e.id, Rotate: &e.req, Text: e.token})
 }
 
 // Encode implements change.Proposal.
@@ -234,7 +234,7 @@ func (s *Service) decodeAs(base edit, op policy.Op, t change.Target, w *stored) 
 		if w.Rotate == nil {
 			break
 		}
-		return &rotateEdit{base, *w.Rotate}, nil
+		return &rotateEdit{base, *w.Rotate, w.Text}, nil
 	case policy.CancelRotation:
 		return &cancelEdit{base}, nil
 	case policy.Replicate:

@@ -25,7 +25,16 @@ type PutRequest struct {
 	// is merged with it key by key if all three are JSON objects.
 	Base   *uint64
 	Reason string
+	// RotationToken proves that the call is a part of a rotation under way.
+	RotationToken string
 	change.Options
+}
+
+// Rotates reports whether the write gives the version that a rotation makes its
+// value, and is done by what the rotation calls. See change.Rotating.
+func (e *putEdit) Rotates() bool {
+	return e.turns(e.req.RotationToken) && e.req.VersionID == e.f.head.Run.Version && e.f.head.Run.Step == StepCreate &&
+		len(e.req.Labels) == 1 && e.req.Labels[0] == name.Pending
 }
 
 type putEdit struct {
@@ -94,6 +103,11 @@ func (e *putEdit) Apply(tx *change.Tx) error {
 	if taken {
 		return e.again(tx, number)
 	}
+	if at := e.f.head.Labels[name.Pending]; slices.Contains(e.req.Labels, name.Pending) {
+		if err := e.busy(at.Number); err != nil {
+			return err
+		}
+	}
 	base, err := e.based(tx, e.req.Base)
 	if err != nil {
 		return err
@@ -134,6 +148,9 @@ func (e *putEdit) again(tx *change.Tx, number uint64) error {
 	h := e.f.head
 	v, err := getVersion(tx, e.f.Secret, h.Suffix, number)
 	if err != nil {
+		return err
+	}
+	if err := e.busy(number); err != nil {
 		return err
 	}
 	switch {

@@ -145,7 +145,7 @@ func (e *versionsEdit) alter(tx *change.Tx, number uint64) (bool, error) {
 	h, n := e.f.head, e.f.Secret
 	key := versionKey(n, h.Suffix, number)
 	v, ok, err := record.Get[version](tx, key)
-	if err != nil || !ok || v.Empty || v.State == Destroyed || h.waiting(number) {
+	if err != nil || !ok || v.Empty || v.State == Destroyed || h.waiting(number) || h.making(number) {
 		return false, err
 	}
 	switch deleted := v.state(tx.Now) == Deleted; {

@@ -282,5 +282,8 @@ func dropHead(tx kv.Txn, n name.Secret, h *head, now time.Time) error {
 			return err
 		}
 	}
+	if err := h.index(tx, n, true); err != nil {
+		return err
+	}
 	return tx.Put(purgeKey(n, h.Suffix, micros(now)), []byte{1})
 }

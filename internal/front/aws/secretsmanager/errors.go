@@ -133,6 +133,8 @@ func precondition(said aws.Said, e *errs.Error) aws.Fault {
 		return aws.Refusal("PublicPolicyException", "The BlockPublicPolicy parameter is set to true, and the resource policy did not prevent broad access to the secret.")
 	case secret.CodeNoRotation:
 		return aws.Refusal(invalidRequest, "No Lambda rotation function ARN is associated with this secret.")
+	case secret.CodeRotating:
+		return aws.Refusal(invalidRequest, "A previous rotation isn't complete. That rotation will be reattempted.")
 	case secret.CodeNotInvocable:
 		return aws.Fault{Status: http.StatusBadRequest, Type: "AccessDeniedException", Message: "Secrets Manager cannot invoke the specified " +
 			"Lambda function. Ensure that the function policy grants access to the principal secretsmanager.amazonaws.com."}

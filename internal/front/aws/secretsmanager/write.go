@@ -150,7 +150,7 @@ func (in *putSecretValueInput) said() aws.Said {
 
 func (f *front) putSecretValue(ctx context.Context, c *aws.Call, in *putSecretValueInput) error {
 	out, err := f.secrets.PutValue(ctx, c.Who, secret.PutRequest{ID: in.id, VersionID: in.ClientRequestToken.Value,
-		Value: *in.value(), Labels: textsOf(in.VersionStages)})
+		Value: *in.value(), Labels: textsOf(in.VersionStages), RotationToken: in.RotationToken.Value})
 	if err != nil {
 		return err
 	}
