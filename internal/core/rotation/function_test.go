@@ -204,7 +204,7 @@ func TestImpostor(t *testing.T) {
 		value := secret.Input{Data: sensitive.FromString("chosen")}
 		put := func(what string, who caller.Caller, id, label, token string) {
 			t.Helper()
-			out, err := f.Secrets.PutValue(t.Context(), who, secret.PutRequest{ID: db, VersionID: id, Labels: []string{label}, Value: value, RotationToken: token})
+			out, err := f.Secrets.PutValue(f.t.Context(), who, secret.PutRequest{ID: db, VersionID: id, Labels: []string{label}, Value: value, RotationToken: token})
 			held(what, out, err)
 		}
 		put("the rotator without a rotation", *x.as, f.id(), name.Pending, "")
@@ -218,7 +218,7 @@ func TestImpostor(t *testing.T) {
 		put("the rotator's current value", *x.as, out.VersionID, name.Current, "")
 		move := func(what string, who caller.Caller, label, from, to string) {
 			t.Helper()
-			out, err := f.Secrets.MoveLabel(t.Context(), who, secret.LabelRequest{ID: db, Label: label, From: from, To: to, Infer: true})
+			out, err := f.Secrets.MoveLabel(f.t.Context(), who, secret.LabelRequest{ID: db, Label: label, From: from, To: to, Infer: true})
 			held(what, out, err)
 		}
 		move("the rotator makes it current before its time", *x.as, name.Current, "", out.VersionID)

@@ -386,7 +386,7 @@ func TestSchedule(t *testing.T) {
 		}
 		// a value put by hand counts as a rotation
 		time.Sleep(72 * time.Hour)
-		_, err = f.Secrets.PutValue(t.Context(), f.Admin, secret.PutRequest{ID: coretest.ID(t, "db"), VersionID: f.id(),
+		_, err = f.Secrets.PutValue(f.t.Context(), f.Admin, secret.PutRequest{ID: coretest.ID(t, "db"), VersionID: f.id(),
 			Value: secret.Input{Data: sensitive.FromString(first)}})
 		f.must(err)
 		f.x.users["app"] = "first"
@@ -523,7 +523,7 @@ func TestSuperseded(t *testing.T) {
 		f.must(err)
 		time.Sleep(25 * time.Second)
 		const byHand = `{"username":"app","password":"by-hand"}`
-		_, err = f.Secrets.PutValue(t.Context(), f.Admin, secret.PutRequest{ID: coretest.ID(t, "db"), VersionID: f.id(),
+		_, err = f.Secrets.PutValue(f.t.Context(), f.Admin, secret.PutRequest{ID: coretest.ID(t, "db"), VersionID: f.id(),
 			Value: secret.Input{Data: sensitive.FromString(byHand)}})
 		f.must(err)
 		time.Sleep(time.Minute)
@@ -548,25 +548,25 @@ func TestNobodyElse(t *testing.T) {
 		token := f.DumpToken()
 		for what, do := range map[string]func() error{
 			"put": func() error {
-				_, err := f.Secrets.PutValue(t.Context(), f.Admin, secret.PutRequest{ID: db, VersionID: out.VersionID, Labels: []string{name.Pending},
+				_, err := f.Secrets.PutValue(f.t.Context(), f.Admin, secret.PutRequest{ID: db, VersionID: out.VersionID, Labels: []string{name.Pending},
 					RotationToken: token, Value: secret.Input{Data: sensitive.FromString("mine")}})
 				return err
 			},
 			"put-pending": func() error {
-				_, err := f.Secrets.PutValue(t.Context(), f.Admin, secret.PutRequest{ID: db, VersionID: f.id(), Labels: []string{name.Pending},
+				_, err := f.Secrets.PutValue(f.t.Context(), f.Admin, secret.PutRequest{ID: db, VersionID: f.id(), Labels: []string{name.Pending},
 					Value: secret.Input{Data: sensitive.FromString("mine")}})
 				return err
 			},
 			"make-current": func() error {
-				_, err := f.Secrets.MoveLabel(t.Context(), f.Admin, secret.LabelRequest{ID: db, Label: name.Current, To: out.VersionID, Infer: true})
+				_, err := f.Secrets.MoveLabel(f.t.Context(), f.Admin, secret.LabelRequest{ID: db, Label: name.Current, To: out.VersionID, Infer: true})
 				return err
 			},
 			"take-off": func() error {
-				_, err := f.Secrets.MoveLabel(t.Context(), f.Admin, secret.LabelRequest{ID: db, Label: name.Pending, From: out.VersionID})
+				_, err := f.Secrets.MoveLabel(f.t.Context(), f.Admin, secret.LabelRequest{ID: db, Label: name.Pending, From: out.VersionID})
 				return err
 			},
 			"delete": func() error {
-				_, err := f.Secrets.Delete(t.Context(), f.Admin, secret.DeleteRequest{ID: db, Force: true})
+				_, err := f.Secrets.Delete(f.t.Context(), f.Admin, secret.DeleteRequest{ID: db, Force: true})
 				return err
 			},
 		} {
@@ -574,7 +574,7 @@ func TestNobodyElse(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		res, err := f.Secrets.DestroyVersions(t.Context(), f.Admin, secret.KVVersions{ID: db, Numbers: []uint64{2}})
+		res, err := f.Secrets.DestroyVersions(f.t.Context(), f.Admin, secret.KVVersions{ID: db, Numbers: []uint64{2}})
 		if err != nil || res.ID != "" {
 			t.Errorf("destroyed the version that is made: %v, %+v", err, res)
 		}
@@ -596,7 +596,7 @@ func TestMarkedForDeletion(t *testing.T) {
 		_, err := f.rotate("db", with("test"), func(r *secret.RotateRequest) { r.Days = 1 })
 		f.must(err)
 		time.Sleep(25 * time.Second)
-		_, err = f.Secrets.Delete(t.Context(), f.Admin, secret.DeleteRequest{ID: coretest.ID(t, "db"), Window: 7})
+		_, err = f.Secrets.Delete(f.t.Context(), f.Admin, secret.DeleteRequest{ID: coretest.ID(t, "db"), Window: 7})
 		f.must(err)
 		time.Sleep(10 * time.Minute)
 		if f.x.Users() != "app" || !f.x.Accepts(first) {
@@ -607,7 +607,7 @@ func TestMarkedForDeletion(t *testing.T) {
 		if f.x.Called() != "" {
 			t.Error("a secret that is marked for deletion rotates")
 		}
-		_, err = f.Secrets.Restore(t.Context(), f.Admin, coretest.ID(t, "db"), "")
+		_, err = f.Secrets.Restore(f.t.Context(), f.Admin, coretest.ID(t, "db"), "")
 		f.must(err)
 		time.Sleep(10 * time.Minute)
 		f.clean()
@@ -623,16 +623,16 @@ func TestProtected(t *testing.T) {
 		_, err := f.rotate("db", with("test"), func(r *secret.RotateRequest) { r.Days, r.Later = 1, true })
 		f.must(err)
 		rule := &protect.Rule{Name: "prod", Match: []string{"db"}, Approvals: []protect.Approval{{Count: 1}}}
-		_, err = f.Changes.PutRules(t.Context(), f.Admin, change.RuleChange{Set: rule}, "", change.Options{})
+		_, err = f.Changes.PutRules(f.t.Context(), f.Admin, change.RuleChange{Set: rule}, "", change.Options{})
 		f.must(err)
 		// settings are a change like any other
-		out, err := f.Secrets.Rotate(t.Context(), dev, secret.RotateRequest{ID: coretest.ID(t, "db"), VersionID: f.id(), Days: 30, Native: true})
+		out, err := f.Secrets.Rotate(f.t.Context(), dev, secret.RotateRequest{ID: coretest.ID(t, "db"), VersionID: f.id(), Days: 30, Native: true})
 		f.must(err)
 		if out.Status == change.Applied {
 			t.Error("settings of a protected secret were changed without a signature")
 		}
 		// the rotator applies what it made itself, on demand and by schedule
-		_, err = f.Secrets.Rotate(t.Context(), dev, secret.RotateRequest{ID: coretest.ID(t, "db"), VersionID: f.id(), Native: true})
+		_, err = f.Secrets.Rotate(f.t.Context(), dev, secret.RotateRequest{ID: coretest.ID(t, "db"), VersionID: f.id(), Native: true})
 		f.must(err)
 		settle()
 		f.clean()
@@ -649,11 +649,11 @@ func TestProtected(t *testing.T) {
 		f.create("turned", first)
 		_, err = f.rotate("turned", with("test"), func(r *secret.RotateRequest) { r.Days, r.Later = 1, true })
 		f.must(err)
-		_, err = f.Changes.PutRules(t.Context(), f.Admin, change.RuleChange{Set: &protect.Rule{Name: "turns", Match: []string{"turned"},
+		_, err = f.Changes.PutRules(f.t.Context(), f.Admin, change.RuleChange{Set: &protect.Rule{Name: "turns", Match: []string{"turned"},
 			Kinds: []protect.Kind{protect.Rotate}, Approvals: []protect.Approval{{Count: 1}}}}, "", change.Options{})
 		f.must(err)
 		f.x.Called()
-		out, err = f.Secrets.Rotate(t.Context(), dev, secret.RotateRequest{ID: coretest.ID(t, "turned"), VersionID: f.id(), Native: true})
+		out, err = f.Secrets.Rotate(f.t.Context(), dev, secret.RotateRequest{ID: coretest.ID(t, "turned"), VersionID: f.id(), Native: true})
 		f.must(err)
 		settle()
 		if out.Status == change.Applied || f.x.Called() != "" {
@@ -668,10 +668,10 @@ func TestAdminSecret(t *testing.T) {
 		f.create("admin", `{"username":"root","password":"r"}`)
 		dev, _ := f.User(t, "dev", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["secretsmanager:*"],"Resource":"arn:aws:secretsmanager:*:*:secret:db-*"}]}`)
 		req := secret.RotateRequest{ID: coretest.ID(t, "db"), VersionID: f.id(), Rotator: "test", Options: map[string]string{"admin": "admin"}, Native: true}
-		if _, err := f.Secrets.Rotate(t.Context(), dev, req); !errs.Is(err, errs.Denied) {
+		if _, err := f.Secrets.Rotate(f.t.Context(), dev, req); !errs.Is(err, errs.Denied) {
 			t.Errorf("who may not read the admin secret: %v", err)
 		}
-		if _, err := f.Secrets.Rotate(t.Context(), f.Admin, req); err != nil {
+		if _, err := f.Secrets.Rotate(f.t.Context(), f.Admin, req); err != nil {
 			t.Error(err)
 		}
 		settle()
@@ -722,7 +722,7 @@ func anything(f *fixture, r *rand.Rand) {
 			time.Sleep(time.Duration(r.IntN(100)) * time.Hour)
 			f.run()
 		case 2:
-			if _, err := f.Secrets.CancelRotation(t.Context(), f.Admin, coretest.ID(t, "db"), ""); err != nil {
+			if _, err := f.Secrets.CancelRotation(f.t.Context(), f.Admin, coretest.ID(t, "db"), ""); err != nil {
 				t.Fatal(err)
 			}
 			_, err := f.rotate("db", func(q *secret.RotateRequest) { q.Days, q.Later = 1, true })
