@@ -78,7 +78,7 @@ var house = []layer{
 
 var ground = []string{"internal/errs", "internal/name", "internal/caller", "internal/sensitive", "internal/kv", "internal/kv/fsck", "internal/sshsig", "internal/core/due"}
 
-var front = []string{"internal/errs", "internal/proof", "internal/name", "internal/caller", "internal/sensitive", "internal/core/...", "internal/front/httpx", "internal/front/sigv4"}
+var front = []string{"internal/errs", "internal/rotator", "internal/proof", "internal/name", "internal/caller", "internal/sensitive", "internal/core/...", "internal/front/httpx", "internal/front/sigv4"}
 
 // forTests are imported by tests and by each other only.
 var forTests = []string{"internal/kv/kvtest", "internal/seal/sealtest", "internal/rotator/rotatetest", "internal/core/coretest", "internal/front/aws/awstest", "internal/cli/clitest"}

@@ -39,6 +39,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"countersign/internal/errs"
@@ -191,18 +192,19 @@ func (ks Kinds) Find(name string) *Kind {
 // an errs.Invalid whose Field is the option.
 func (k *Kind) Accept(options map[string]string) error {
 	known := map[string]bool{}
-	for _, o := range k.Options {
+	for _, o := range k.Settings() {
 		known[o.Name] = true
 		if o.Require && options[o.Name] == "" {
 			return errs.InvalidField(o.Name, "the rotator %s needs the option %s: %s", k.Name, o.Name, o.Help)
 		}
 	}
 	for _, n := range slices.Sorted(maps.Keys(options)) {
-		switch {
-		case known[n], k.Passwords && slices.Contains(passwordOptions, n):
-		default:
+		if !known[n] {
 			return errs.InvalidField(n, "the rotator %s has no option %q", k.Name, n)
 		}
+	}
+	if err := checkPassword(options); err != nil {
+		return err
 	}
 	if k.Check == nil {
 		return nil
@@ -236,7 +238,19 @@ const (
 	PasswordExclude = "exclude_characters" // characters to leave out
 )
 
-var passwordOptions = []string{PasswordPolicy, PasswordLength, PasswordExclude}
+var passwordOptions = []Option{
+	{Name: PasswordPolicy, Help: "name of a stored password policy, which then says everything"},
+	{Name: PasswordLength, Help: "length of the password, 8 to 128; default 32"},
+	{Name: PasswordExclude, Help: "characters that it must not have; default those that often have to be quoted"},
+}
+
+// Settings are all options of a kind, those of passwords too.
+func (k *Kind) Settings() []Option {
+	if !k.Passwords {
+		return k.Options
+	}
+	return slices.Concat(k.Options, passwordOptions)
+}
 
 // Env is what a rotator may use of the world.
 type Env struct {
@@ -291,4 +305,25 @@ func Why(err error) (Class, string) {
 		return Unreachable, "the server was stopped meanwhile"
 	}
 	return Broken, "it failed inside the server; its log says how"
+}
+
+// Lengths of passwords.
+const (
+	MinPassword     = 8
+	MaxPassword     = 128
+	DefaultPassword = 32
+)
+
+// checkPassword refuses options of passwords that cannot be.
+func checkPassword(options map[string]string) error {
+	if text := options[PasswordLength]; text != "" {
+		if n, err := strconv.Atoi(text); err != nil || n < MinPassword || n > MaxPassword {
+			return errs.InvalidField(PasswordLength, "a password has %d to %d characters", MinPassword, MaxPassword)
+		}
+	}
+	_, excludes := options[PasswordExclude]
+	if options[PasswordPolicy] != "" && (options[PasswordLength] != "" || excludes) {
+		return errs.InvalidField(PasswordPolicy, "a stored policy says everything about passwords: give no length or characters beside it")
+	}
+	return nil
 }

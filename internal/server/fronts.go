@@ -34,7 +34,7 @@ func (s *Server) fronts(o Options) (err error) {
 		}
 	}
 	if slices.Contains(cfg.Fronts, config.FrontNative) {
-		s.native, err = native.New(native.Config{Secrets: c.secrets, Devices: c.devices, Projects: c.projects, Notify: c.notify, Changes: c.changes, Authn: c.authn, Inspect: s.inspect(), Operate: s.operate(o),
+		s.native, err = native.New(native.Config{Secrets: c.secrets, Devices: c.devices, Rotation: c.rotation, Projects: c.projects, Notify: c.notify, Changes: c.changes, Authn: c.authn, Inspect: s.inspect(), Operate: s.operate(o),
 			Rate: native.Rate(cfg.Reviews), Gate: c.gate, SignIn: c.signin, Proxies: proxies, Observe: s.metrics, Region: cfg.Regions[0], Regions: cfg.Regions, Logger: s.logger, Draining: s.draining})
 	}
 	if err == nil && slices.Contains(cfg.Fronts, config.FrontVault) {

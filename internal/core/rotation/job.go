@@ -40,13 +40,6 @@ func (w *worker) job(ctx context.Context) (rotator.Job, error) {
 
 func given(in secret.Input) rotator.Value { return rotator.Value{Data: in.Data, Binary: in.Binary} }
 
-// Lengths of passwords.
-const (
-	minPassword     = 8
-	maxPassword     = 128
-	defaultPassword = 32
-)
-
 // excluded are characters that often have to be quoted somewhere: they are left out
 // unless the options say what is.
 const excluded = " %+~`#$&*()|[]{}:;<>?!'/@\"\\^,="
@@ -61,7 +54,7 @@ func (s *Service) password(ctx context.Context, ref secret.RotationRef, options 
 			}
 			return string(word.Reveal()), err
 		}
-		req := secret.PasswordRequest{Length: defaultPassword, Exclude: excluded}
+		req := secret.PasswordRequest{Length: rotator.DefaultPassword, Exclude: excluded}
 		if text := options[rotator.PasswordLength]; text != "" {
 			n, err := strconv.Atoi(text)
 			if err != nil {

@@ -108,7 +108,9 @@ func TestCalendar(t *testing.T) {
 		f.create("weekly", "v")
 		_, err := f.rotate("db", with("test"), func(r *secret.RotateRequest) { r.Schedule, r.Later = "0 12 * * *", true })
 		f.must(err)
-		_, err = f.rotate("weekly", with("random"), func(r *secret.RotateRequest) { r.Days, r.Later, r.Blackout = 7, true, []string{"2000-01-08/2000-01-09"} })
+		_, err = f.rotate("weekly", with("random"), func(r *secret.RotateRequest) {
+			r.Days, r.Later, r.Blackout = 7, true, []string{"2000-01-08/2000-01-09"}
+		})
 		f.must(err)
 		stranger, _ := f.Stranger(t)
 		list, more, err := f.Rotation.Calendar(f.t.Context(), f.Admin, time.Now().AddDate(0, 0, 11))

@@ -6,8 +6,11 @@ import (
 	"time"
 
 	"countersign/internal/caller"
+	"countersign/internal/core/gate"
+	"countersign/internal/core/policy"
 	"countersign/internal/core/secret"
 	"countersign/internal/name"
+	"countersign/internal/rotator"
 )
 
 // State is what the rotation of a secret is about.
@@ -49,6 +52,17 @@ func stateOf(f *secret.RotationFacts) State {
 		return Failed
 	}
 	return Idle
+}
+
+// Rotators lists what secrets can be rotated with.
+func (s *Service) Rotators(ctx context.Context, who caller.Caller) (rotator.Kinds, error) {
+	err := s.Gate.View(ctx, who, policy.ListRotations, "", func(a *gate.Access) error {
+		return a.Allow(&policy.Request{Op: policy.ListRotations, Resource: policy.AnyResource, Account: who.Account}, nil)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s.Kinds, nil
 }
 
 // Planned is one date of the calendar.

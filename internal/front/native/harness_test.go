@@ -52,7 +52,7 @@ func newLimited(t testing.TB, c coretest.Config, r Rate) *server {
 		oc.Store = db
 	}
 	h, err := New(Config{
-		Secrets: core.Secrets, Authn: core.Authn, Changes: core.Changes, Projects: core.Projects, Rate: r, Gate: core.Gate, SignIn: core.SignIn, Notify: notices(core), Devices: core.Devices, Operate: operate.New(oc),
+		Secrets: core.Secrets, Authn: core.Authn, Changes: core.Changes, Projects: core.Projects, Rate: r, Gate: core.Gate, SignIn: core.SignIn, Notify: notices(core), Devices: core.Devices, Rotation: core.Rotation, Operate: operate.New(oc),
 		Inspect: inspect.New(inspect.Config{Gate: core.Gate, Log: core.Log, Relay: core.Relay, Identities: core.Authn,
 			Secrets: core.Secrets, Emergencies: core.Changes, Vault: core.Ring, Dir: filepath.Join(core.Dir, "audit"),
 			Keys: []ed25519.PublicKey{core.Log.PublicKey()}}),

@@ -45,6 +45,7 @@ import (
 	"countersign/internal/core/notify"
 	"countersign/internal/core/operate"
 	"countersign/internal/core/project"
+	"countersign/internal/core/rotation"
 	"countersign/internal/core/secret"
 	"countersign/internal/core/signin"
 	"countersign/internal/errs"
@@ -73,6 +74,7 @@ type Config struct {
 	SignIn   *signin.Service
 	Notify   *notify.Service
 	Devices  *auditdevice.Service
+	Rotation *rotation.Service
 	Proxies  httpx.Proxies  // whose word on the client's address is taken; default nobody's
 	Observe  httpx.Observer // told of each answer; default nobody
 	Region   string         // home: of requests that name none
@@ -103,7 +105,7 @@ const cachedKeys = 4096
 // client sent it, Base included.
 func New(c Config) (http.Handler, error) {
 	switch {
-	case c.Secrets == nil, c.Authn == nil, c.Changes == nil, c.Projects == nil, c.Inspect == nil, c.Operate == nil, c.Notify == nil, c.Devices == nil, c.Gate == nil, c.SignIn == nil:
+	case c.Secrets == nil, c.Authn == nil, c.Changes == nil, c.Projects == nil, c.Inspect == nil, c.Operate == nil, c.Notify == nil, c.Devices == nil, c.Rotation == nil, c.Gate == nil, c.SignIn == nil:
 		return nil, errs.New(errs.Internal, "the native front lacks a service")
 	case !slices.Contains(c.Regions, c.Region):
 		return nil, errs.InvalidField("Region", "the home region is not one of the regions")
