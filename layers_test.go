@@ -58,7 +58,7 @@ var house = []layer{
 	{[]string{"internal/core/login"}, append(ground, "internal/egress", "internal/core/audit", "internal/core/generation", "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/authn", "internal/core/signin", "internal/core/mount", "internal/core/token")},
 	{[]string{"internal/core/project", "internal/core/password"}, append(ground, "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change")},
 	{[]string{"internal/core/notify"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/protect", "internal/core/notice", "internal/core/record", "internal/core/gate", "internal/core/change")},
-	{[]string{"internal/core/rotation"}, append(ground, "internal/rotator", "internal/core/audit", "internal/core/policy", "internal/core/notice", "internal/core/gate", "internal/core/secret")},
+	{[]string{"internal/core/rotation"}, append(ground, "internal/rotator", "internal/core/audit", "internal/core/policy", "internal/core/notice", "internal/core/gate", "internal/core/schedule", "internal/core/secret")},
 	{[]string{"internal/core/inspect", "internal/core/operate"}, append(ground, "internal/keyring", "internal/seal/...", "internal/core/...")},
 
 	{[]string{"internal/front/httpx"}, []string{"internal/errs", "internal/caller"}},

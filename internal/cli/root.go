@@ -82,6 +82,12 @@ import (
 	protectlist "countersign/internal/cli/protect/list"
 	protectset "countersign/internal/cli/protect/set"
 	protecttest "countersign/internal/cli/protect/test"
+	rotationcalendar "countersign/internal/cli/rotation/calendar"
+	rotationcancel "countersign/internal/cli/rotation/cancel"
+	"countersign/internal/cli/rotation/rotate"
+	rotationrotators "countersign/internal/cli/rotation/rotators"
+	rotationset "countersign/internal/cli/rotation/set"
+	rotationshow "countersign/internal/cli/rotation/show"
 	secretdelete "countersign/internal/cli/secret/delete"
 	secretdescribe "countersign/internal/cli/secret/describe"
 	secretget "countersign/internal/cli/secret/get"
@@ -264,7 +270,11 @@ func addCommands(root *cobra.Command, e *env.Env) {
 		secrettag.NewCmd(e, nil),
 		secretuntag.NewCmd(e, nil),
 		secretdelete.NewCmd(e, nil),
-		secretrestore.NewCmd(e, nil))
+		secretrestore.NewCmd(e, nil),
+		rotate.NewCmd(e, nil),
+		env.Group("rotation", "Rotation: how and when secrets get new values", "  countersign rotation set payments/api-key --rotator random --days 30",
+			rotationset.NewCmd(e, nil), rotationshow.NewCmd(e, nil), rotationcancel.NewCmd(e, nil), rotationcalendar.NewCmd(e, nil),
+			rotationrotators.NewCmd(e, nil)))
 	add(forReview,
 		propose.NewCmd(e, nil),
 		changestatus.NewCmd(e, nil),

@@ -7,6 +7,7 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
+	"countersign/internal/core/schedule"
 	"countersign/internal/core/secret"
 	"countersign/internal/errs"
 	"countersign/internal/name"
@@ -203,11 +204,11 @@ func foretell(fate rotator.Fate, st *secret.RotationState) string {
 	case fate == rotator.Replaced:
 		return "it ends when the new one is set"
 	case fate == rotator.Kept && grace > 0:
-		return "it stays valid for its grace of " + grace.String()
+		return "it stays valid for its grace of " + schedule.FormatLength(grace)
 	case fate == rotator.Kept:
 		return "it stays valid until the rotation after"
 	case fate == rotator.Stored && grace > 0:
-		return "it is accepted as a previous value for its grace of " + grace.String()
+		return "it is accepted as a previous value for its grace of " + schedule.FormatLength(grace)
 	case fate == rotator.Stored:
 		return "it is kept as the previous value, and not accepted"
 	}
