@@ -93,6 +93,7 @@ func appendError(b []byte, e *errs.Error, requestID string) []byte {
 var fields = map[string]string{
 	"SecretId": "name", "Name": "name", "ClientRequestToken": "version_id", "VersionId": "version_id",
 	"VersionStage": "label", "MoveToVersionId": "to", "KmsKeyId": "kms_key", "SecretString": "value",
+	"ScheduleExpression": "schedule", "Duration": "window", "AutomaticallyAfterDays": "days", "RotationRules": "days", "RotationLambdaARN": "function",
 	"RecoveryWindowInDays": "window", "TagKeys": "key", "NextToken": "page", "ResourcePolicy": "document",
 	"PasswordLength": "length", "ExcludeCharacters": "exclude", "AddReplicaRegions": "replicas",
 	"Filters": "filter", "SortBy": "sort",
