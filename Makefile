@@ -5,7 +5,7 @@ GO      ?= go
 BIN     := build/countersign
 export CGO_ENABLED ?= 0
 
-.PHONY: dev build test unit e2e lint bench fuzz robustness deps clean
+.PHONY: dev build test unit targets e2e lint bench fuzz robustness deps clean
 
 ## dev: build, and run a server with everything under ./.countersign
 dev: build
@@ -25,11 +25,15 @@ unit:
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
 	cd internal/front/sigv4/sdktest && $(GO) test ./...
 
+## targets: rotators against real databases
+targets:
+	scripts/with-databases $(GO) test -count=1 -timeout 10m ./internal/rotator/...
+
 ## e2e: real clients against the real server
-e2e: build
+e2e: build targets
 	scripts/e2e
 
-## deps: install what the tests need beside Go: aws CLI, boto3, Node packages
+## deps: install what the tests need beside Go: aws CLI, boto3, databases, Node packages
 deps:
 	scripts/test-deps
 
