@@ -34,6 +34,7 @@ var house = []layer{
 	{[]string{"internal/seal/keyfile", "internal/seal/passphrase"}, []string{"internal/seal", "internal/errs", "internal/sensitive"}},
 	{[]string{"internal/keyring"}, []string{"internal/kv", "internal/seal", "internal/errs", "internal/sensitive"}},
 	{[]string{"internal/rotator"}, []string{"internal/errs", "internal/sensitive"}},
+	{[]string{"internal/rotator/postgresql"}, []string{"internal/rotator", "internal/rotator/database", "internal/errs", "internal/sensitive"}},
 	{[]string{"internal/rotator/..."}, []string{"internal/rotator", "internal/errs", "internal/sensitive"}},
 
 	{[]string{"internal/core/schedule", "internal/core/hours"}, []string{"internal/errs"}},
