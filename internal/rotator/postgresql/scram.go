@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/xdg-go/stringprep"
+	"golang.org/x/text/unicode/norm"
 )
 
 // What PostgreSQL takes where scram_iterations says nothing else, and what is too
@@ -44,7 +45,8 @@ func verifierWith(password string, salt []byte, rounds int) (string, error) {
 }
 
 // prepare is SASLprep (RFC 4013) as PostgreSQL does it: a password of ASCII stays as
-// it is, and so does one that SASLprep prohibits.
+// it is, and so does one that SASLprep prohibits. What is prohibited is looked for
+// before the normalization, not after it.
 func prepare(password string) string {
 	ascii := true
 	for _, r := range password {
@@ -53,11 +55,13 @@ func prepare(password string) string {
 	if ascii {
 		return password
 	}
+	profile := stringprep.SASLprep
+	profile.Normalize = false
 	// RFC 3454 has U+200B among the spaces and among what maps to nothing.
 	// PostgreSQL takes it for a space.
-	out, err := stringprep.SASLprep.Prepare(strings.ReplaceAll(password, "\u200b", " "))
+	out, err := profile.Prepare(strings.ReplaceAll(password, "\u200b", " "))
 	if err != nil || out == "" {
 		return password
 	}
-	return out
+	return norm.NFKC.String(out)
 }
