@@ -16,6 +16,9 @@ type Object struct {
 	values map[string]json.RawMessage
 }
 
+// NewObject is the object without members.
+func NewObject() *Object { return &Object{values: map[string]json.RawMessage{}} }
+
 // ParseObject reads a value. It fails when that is no JSON object, or has a member
 // twice: which of the two a reader takes nobody can say.
 func ParseObject(v Value) (*Object, error) {
@@ -29,7 +32,7 @@ func ParseObject(v Value) (*Object, error) {
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
 		return bad(err)
 	}
-	o := &Object{values: map[string]json.RawMessage{}}
+	o := NewObject()
 	for d.More() {
 		t, err := d.Token()
 		if err != nil {
@@ -93,11 +96,27 @@ func (o *Object) Has(names ...string) string {
 }
 
 // Set puts a member of text, in the place of the one that is there or at the end.
-func (o *Object) Set(member, text string) {
+func (o *Object) Set(member, text string) { o.put(member, encode(text)) }
+
+// JSON returns a member as it is written, nil when there is none. It must not be
+// changed.
+func (o *Object) JSON(member string) json.RawMessage { return o.values[member] }
+
+// SetJSON puts a member that is any JSON, as Set does one of text. It panics when
+// raw is not JSON: what a stranger wrote is parsed before it is put anywhere.
+func (o *Object) SetJSON(member string, raw json.RawMessage) {
+	var b bytes.Buffer
+	if err := json.Compact(&b, raw); err != nil {
+		panic("setting a member that is not JSON") // the cause may quote it
+	}
+	o.put(member, b.Bytes())
+}
+
+func (o *Object) put(member string, raw json.RawMessage) {
 	if _, ok := o.values[member]; !ok {
 		o.names = append(o.names, member)
 	}
-	o.values[member] = encode(text)
+	o.values[member] = raw
 }
 
 // Value writes the object out. Members that were not set are as they were written.

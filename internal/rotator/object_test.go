@@ -34,6 +34,26 @@ func TestObject(t *testing.T) {
 	}
 }
 
+func TestObjectJSON(t *testing.T) {
+	o := rotator.NewObject()
+	o.SetJSON("set", json.RawMessage(` { "keys" : [ 1 , "a<b" ] } `))
+	o.Set("text", "x")
+	o.SetJSON("text", json.RawMessage(`null`))
+	const want = `{"set":{"keys":[1,"a<b"]},"text":null}`
+	if got := string(o.Value().Data.Reveal()); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	if string(o.JSON("set")) != `{"keys":[1,"a<b"]}` || o.JSON("none") != nil || o.Get("set") != "" {
+		t.Errorf("JSON: %s", o.JSON("set"))
+	}
+	defer func() {
+		if r := recover(); r == nil || strings.Contains(fmt.Sprint(r), "hunter2") {
+			t.Errorf("what is no JSON was put, or quoted: %v", r)
+		}
+	}()
+	o.SetJSON("bad", json.RawMessage(`{"password":"hunter2"`))
+}
+
 func TestNoObject(t *testing.T) {
 	for _, text := range []string{"", "text", "[]", "1", `{"a":1`, `{"a":1} x`, `{"a":1}{}`, `{"a":1,"a":2}`, `{"a"}`, "null", `{1:2}`} {
 		_, err := rotator.ParseObject(rotator.Text(text))
