@@ -135,6 +135,19 @@ func (o *Object) Value() Value {
 	return Value{Data: sensitive.New(b.Bytes())}
 }
 
+// MaxValue is how long a value made by a rotation can be, in bytes: as long as AWS takes
+// one. The store holds longer ones.
+const MaxValue = 64 << 10
+
+// Created is the object as the new value, if it is not too long.
+func (o *Object) Created() (Created, error) {
+	v := o.Value()
+	if n := v.Data.Len(); n > MaxValue {
+		return Created{}, Fail(Unsuitable, nil, "the new value has %d bytes, and a value has at most %d: its other members are too long", n, MaxValue)
+	}
+	return Created{Value: v}, nil
+}
+
 func encode(text string) json.RawMessage {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)

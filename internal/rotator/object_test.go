@@ -54,6 +54,19 @@ func TestObjectJSON(t *testing.T) {
 	o.SetJSON("bad", json.RawMessage(`{"password":"hunter2"`))
 }
 
+func TestCreated(t *testing.T) {
+	o := rotator.NewObject()
+	o.Set("note", strings.Repeat("x", rotator.MaxValue-len(`{"note":""}`)))
+	if made, err := o.Created(); err != nil || made.Value.Data.Len() != rotator.MaxValue {
+		t.Errorf("the longest value: %v", err)
+	}
+	o.Set("n", "")
+	_, err := o.Created()
+	if class, msg := rotator.Why(err); class != rotator.Unsuitable || !strings.Contains(msg, "65536") {
+		t.Errorf("a value that is too long: %s, %s", class, msg)
+	}
+}
+
 func TestNoObject(t *testing.T) {
 	for _, text := range []string{"", "text", "[]", "1", `{"a":1`, `{"a":1} x`, `{"a":1}{}`, `{"a":1,"a":2}`, `{"a"}`, "null", `{1:2}`} {
 		_, err := rotator.ParseObject(rotator.Text(text))

@@ -128,7 +128,7 @@ func (c certificate) Create(ctx context.Context, j rotator.Job) (rotator.Created
 	o.Set("serial", fmt.Sprintf("%032X", cert.SerialNumber))
 	o.Set("not_after", cert.NotAfter.UTC().Format(time.RFC3339))
 	o.Set("subject", cert.Subject.String())
-	made, err := keys.Created(o)
+	made, err := o.Created()
 	if err != nil {
 		return made, err
 	}

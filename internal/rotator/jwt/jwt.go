@@ -124,7 +124,7 @@ func (signing) Create(ctx context.Context, j rotator.Job) (rotator.Created, erro
 	o.Set("private_key", private)
 	o.SetJSON("jwk", jwk)
 	o.SetJSON("jwks", set)
-	return keys.Created(o)
+	return o.Created()
 }
 
 // published are the public keys of a value, that which it signs with first. That is

@@ -49,7 +49,7 @@ func readSet(raw json.RawMessage) ([]public, error) {
 		return nil, nil
 	}
 	bad := rotator.Fail(rotator.Unsuitable, nil, "the member jwks is no JWK set")
-	if len(raw) > keys.MaxValue {
+	if len(raw) > rotator.MaxValue {
 		return nil, bad
 	}
 	var set struct {

@@ -58,7 +58,7 @@ func (keypair) Create(ctx context.Context, j rotator.Job) (rotator.Created, erro
 	o.Set("private_key", private)
 	o.Set("public_key", public)
 	o.Set("key_id", id)
-	return keys.Created(o)
+	return o.Created()
 }
 
 // Test signs with the private key, verifies with the public one, and holds key_id

@@ -53,7 +53,7 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%q was thrown away", current)
 		}
 	}
-	_, err := rotate(t, "ed25519", `{"note":"`+strings.Repeat("x", keys.MaxValue)+`"}`)
+	_, err := rotate(t, "ed25519", `{"note":"`+strings.Repeat("x", rotator.MaxValue)+`"}`)
 	if class, _ := rotator.Why(err); class != rotator.Unsuitable {
 		t.Errorf("a value that is too long: %v", err)
 	}

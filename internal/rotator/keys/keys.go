@@ -31,12 +31,11 @@ import (
 	"countersign/internal/rotator"
 )
 
-// Limits of what is read and made.
+// Limits of what is read.
 const (
-	MaxPEM   = 32 << 10 // bytes of one key or certificate as PEM
-	MaxValue = 64 << 10 // bytes of a value, which is what a version holds
-	minRSA   = 2048
-	maxRSA   = 8192
+	MaxPEM = 32 << 10 // bytes of one key or certificate as PEM
+	minRSA = 2048
+	maxRSA = 8192
 )
 
 // Types are the keys that Generate makes, as an option names them.
@@ -232,15 +231,6 @@ func Object(current rotator.Value) (*rotator.Object, error) {
 		return rotator.NewObject(), nil
 	}
 	return rotator.ParseObject(current)
-}
-
-// Created is the new value, if a version can hold it.
-func Created(o *rotator.Object) (rotator.Created, error) {
-	v := o.Value()
-	if n := v.Data.Len(); n > MaxValue {
-		return rotator.Created{}, rotator.Fail(rotator.Unsuitable, nil, "the new value has %d bytes, and a value has at most %d: its other members are too long", n, MaxValue)
-	}
-	return rotator.Created{Value: v}, nil
 }
 
 // Stored are the steps of a rotator that has no target: there is nothing to do.

@@ -155,15 +155,6 @@ func TestObject(t *testing.T) {
 	if _, err := keys.Object(rotator.Text("text")); err == nil {
 		t.Error("a text would be thrown away")
 	}
-	o.Set("note", strings.Repeat("x", keys.MaxValue-len(`{"note":""}`)))
-	if made, err := keys.Created(o); err != nil || made.Value.Data.Len() != keys.MaxValue {
-		t.Errorf("the longest value: %v", err)
-	}
-	o.Set("n", "")
-	_, err = keys.Created(o)
-	if class, msg := rotator.Why(err); class != rotator.Unsuitable || !strings.Contains(msg, "65536") {
-		t.Errorf("a value that is too long: %s, %s", class, msg)
-	}
 }
 
 func TestStored(t *testing.T) {

@@ -109,7 +109,7 @@ func (sshkey) Create(ctx context.Context, j rotator.Job) (rotator.Created, error
 	o.Set("public_key", line(pub, comment))
 	o.Set("fingerprint", ssh.FingerprintSHA256(pub))
 	o.Set("previous_public_key", previous)
-	return keys.Created(o)
+	return o.Created()
 }
 
 func line(pub ssh.PublicKey, comment string) string {
