@@ -60,10 +60,11 @@ type Config struct {
 	// PublicURL is where people and programs reach this server: for links in notices,
 	// and as the issuer of identity tokens. Default: no links, and the address that
 	// it listens on.
-	PublicURL string `yaml:"public_url"`
-	Notify    Notify `yaml:"notify"`
-	Logins    Logins `yaml:"logins"`
-	SMTP      SMTP   `yaml:"smtp"`
+	PublicURL string   `yaml:"public_url"`
+	Notify    Notify   `yaml:"notify"`
+	Logins    Logins   `yaml:"logins"`
+	SMTP      SMTP     `yaml:"smtp"`
+	Rotation  Rotation `yaml:"rotation"`
 }
 
 // TLS names the certificate. Both or neither are set; the files are read again
@@ -249,6 +250,7 @@ func (c *Config) setDefaults(dir string) {
 	if c.History.MinAge == 0 {
 		c.History.MinAge = Duration(24 * time.Hour)
 	}
+	c.Rotation.setDefaults()
 }
 
 func (c *Config) check() error {
@@ -300,6 +302,9 @@ func (c *Config) check() error {
 		}
 	}
 	if err := c.checkDevices(); err != nil {
+		return err
+	}
+	if err := c.Rotation.check(); err != nil {
 		return err
 	}
 	if len(c.Fronts) == 0 {

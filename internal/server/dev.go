@@ -102,7 +102,7 @@ func devConfig(o DevOptions) (config.Config, error) {
 	if err != nil {
 		return config.Config{}, err
 	}
-	text := fmt.Sprintf("listen: %q\ndata: %q\naccount: %q\nregions: [us-east-1, us-west-2, eu-west-1]\nlog: {level: warn, format: text}\nsign_in: {loopback_issuer: true}\n",
+	text := fmt.Sprintf("listen: %q\ndata: %q\naccount: %q\nregions: [us-east-1, us-west-2, eu-west-1]\nlog: {level: warn, format: text}\nsign_in: {loopback_issuer: true}\nrotation: {allow: [127.0.0.0/8, \"::1/128\"]}\n",
 		listen, filepath.Join(dir, "data"), devAccount)
 	return config.Parse([]byte(text), dir)
 }

@@ -54,6 +54,7 @@ const (
 // Config changes the fixture. The zero value is a store in memory.
 type Config struct {
 	Bolt   bool              // keep the store in a file
+	Dir    string            // of the files, where a core was before or not; default: a temporary folder
 	Wrap   func(kv.DB) kv.DB // between the engine and the encryption
 	Keep   uint64            // see secret.Config
 	Kinds  rotator.Kinds     // what rotates secrets; default: random and Functions
@@ -95,7 +96,10 @@ func New(t testing.TB, c Config) *Core {
 	if c.Kinds == nil {
 		c.Kinds = rotator.Kinds{random.Kind(), Functions()}
 	}
-	core := &Core{Dir: t.TempDir()}
+	core := &Core{Dir: c.Dir}
+	if c.Dir == "" {
+		core.Dir = t.TempDir()
+	}
 	core.Engine = engine(t, c, core.Dir)
 	below := core.Engine
 	if c.Wrap != nil {
@@ -175,6 +179,10 @@ func New(t testing.TB, c Config) *Core {
 		}
 	})
 	core.Key, err = core.Authn.Bootstrap(ctx)
+	if c.Dir != "" && errs.Is(err, errs.Exists) {
+		core.Admin = Circumstances(caller.Caller{Account: Home, Kind: caller.User, Name: authn.Admin})
+		return core
+	}
 	must(t, err)
 	must(t, core.Relay.Flush(ctx)) // so that no record of the set-up comes after those of the test
 	core.Admin = core.As(t, core.Key)
@@ -211,7 +219,9 @@ func (Leads) Check(kv.Txn, uint64) error { return nil }
 // its start.
 func (c *Core) Rotator(conf rotation.Config) *rotation.Service {
 	conf.Gate, conf.Secrets, conf.Lock = c.Gate, c.Secrets, Leads{}
-	conf.Env.Now = time.Now
+	if conf.Env.Now == nil {
+		conf.Env.Now = time.Now
+	}
 	conf.Passwords = c.Passwords.Generate
 	return rotation.New(conf)
 }
