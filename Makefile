@@ -25,9 +25,9 @@ unit:
 	CGO_ENABLED=1 $(GO) test -race -timeout 15m ./...
 	cd internal/front/sigv4/sdktest && $(GO) test ./...
 
-## targets: rotators against real databases
+## targets: rotation against real databases
 targets:
-	scripts/with-databases $(GO) test -count=1 -timeout 10m ./internal/rotator/...
+	scripts/with-databases $(GO) test -count=1 -timeout 10m ./internal/rotator/... ./internal/core/rotation
 
 ## e2e: real clients against the real server
 e2e: build targets
@@ -50,9 +50,10 @@ FUZZTIME ?= 30s
 fuzz:
 	scripts/fuzz $(FUZZTIME)
 
-## robustness: long runs: kill -9 and power cuts
+## robustness: long runs: kill -9, also in the middle of rotations, and power cuts
 robustness: deps build
 	COUNTERSIGN_TEST_STRACE=1 $(GO) test -timeout 30m ./internal/kv/...
+	COUNTERSIGN_TEST_KILLS=20 scripts/with-databases $(GO) test -count=1 -timeout 60m -run TestKilled ./internal/core/rotation
 	cd test/robustness && KILLS=200 $(GO) test -v -timeout 60m ./...
 
 clean:
