@@ -224,7 +224,7 @@ func prove(key crypto.Signer, kid string, alg jose.SignatureAlgorithm, set []pub
 	if err != nil {
 		return rotator.Fail(rotator.Broken, err, "writing a token")
 	}
-	got, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{alg})
+	got, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{alg})
 	if err != nil {
 		return rotator.Fail(rotator.Broken, err, "reading a token")
 	}

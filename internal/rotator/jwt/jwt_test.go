@@ -70,7 +70,7 @@ func verifies(t *testing.T, set []byte, token string) bool {
 	if err := json.Unmarshal(set, &ks); err != nil {
 		t.Fatal(err)
 	}
-	signed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA})
+	signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{jose.RS256, jose.PS256, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA})
 	if err != nil {
 		t.Fatal(err)
 	}
