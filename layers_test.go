@@ -35,6 +35,7 @@ var house = []layer{
 	{[]string{"internal/keyring"}, []string{"internal/kv", "internal/seal", "internal/errs", "internal/sensitive"}},
 	{[]string{"internal/rotator"}, []string{"internal/errs", "internal/sensitive"}},
 	{[]string{"internal/rotator/postgresql"}, []string{"internal/rotator", "internal/rotator/database", "internal/errs", "internal/sensitive"}},
+	{[]string{"internal/rotator/keypair", "internal/rotator/sshkey", "internal/rotator/certificate", "internal/rotator/jwt"}, []string{"internal/rotator", "internal/rotator/keys", "internal/errs", "internal/sensitive"}},
 	{[]string{"internal/rotator/..."}, []string{"internal/rotator", "internal/errs", "internal/sensitive"}},
 
 	{[]string{"internal/core/schedule", "internal/core/hours"}, []string{"internal/errs"}},

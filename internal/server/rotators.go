@@ -15,6 +15,7 @@ import (
 	"countersign/internal/rotator/keypair"
 	"countersign/internal/rotator/postgresql"
 	"countersign/internal/rotator/random"
+	"countersign/internal/rotator/redis"
 	"countersign/internal/rotator/sshkey"
 )
 
@@ -26,6 +27,7 @@ func rotators(cfg config.Config) rotator.Kinds {
 		keypair.Kind(),
 		postgresql.Kind(),
 		random.Kind(),
+		redis.Kind(),
 		sshkey.Kind(),
 	}
 }
