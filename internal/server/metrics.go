@@ -59,6 +59,7 @@ func (m *metrics) gauges() {
 	}
 	m.forNotices(gauge)
 	m.forDevices(gauge)
+	m.forRotation(gauge)
 	stat := func(name, help string, f func(s audit.Stats) float64) {
 		gauge(name, help, func(c *core) float64 { return f(c.log.Stats()) })
 	}
