@@ -34,7 +34,7 @@ var house = []layer{
 	{[]string{"internal/seal/keyfile", "internal/seal/passphrase"}, []string{"internal/seal", "internal/errs", "internal/sensitive"}},
 	{[]string{"internal/keyring"}, []string{"internal/kv", "internal/seal", "internal/errs", "internal/sensitive"}},
 	{[]string{"internal/rotator"}, []string{"internal/errs", "internal/sensitive"}},
-	{[]string{"internal/rotator/postgresql"}, []string{"internal/rotator", "internal/rotator/database", "internal/errs", "internal/sensitive"}},
+	{[]string{"internal/rotator/postgresql", "internal/rotator/mysql"}, []string{"internal/rotator", "internal/rotator/database", "internal/errs", "internal/sensitive"}},
 	{[]string{"internal/rotator/keypair", "internal/rotator/sshkey", "internal/rotator/certificate", "internal/rotator/jwt"}, []string{"internal/rotator", "internal/rotator/keys", "internal/errs", "internal/sensitive"}},
 	{[]string{"internal/rotator/..."}, []string{"internal/rotator", "internal/errs", "internal/sensitive"}},
 
