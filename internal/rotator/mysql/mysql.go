@@ -236,6 +236,7 @@ func (s *session) query(ctx context.Context, sql string) ([][]string, error) {
 		}
 		out = append(out, row)
 	}
+	s.guard.Close() // or closing the rows would read the rest of them
 	return nil, rotator.Fail(rotator.Rejected, nil, "the server answers with too many rows")
 }
 
