@@ -60,6 +60,7 @@ type Session interface {
 	// Find tells whether the user of a pair is there, and whether Clone made it.
 	Find(ctx context.Context, p Pair) (Found, error)
 	// Clone makes p.Name, who may do what p.Like may, or completes one that it began.
+	// It refuses to for one who administers the server.
 	Clone(ctx context.Context, p Pair) error
 	// Drop removes p.Name. What it owns becomes p.Like's.
 	Drop(ctx context.Context, p Pair) error

@@ -244,6 +244,8 @@ type grant struct {
 // nothing reports whether it grants nothing, which takes a privilege to grant.
 func (g *grant) nothing() bool { return g.what == "GRANT USAGE ON *.* TO" && g.option == "" }
 
+func (g *grant) administers() bool { return g.admin }
+
 // administrative are privileges on everything that let one become any other account.
 var administrative = []string{"ALL", "SUPER", "CREATE USER", "SYSTEM_USER", "ROLE_ADMIN", "SET_USER_ID", "SET_ANY_DEFINER", "SET USER"}
 

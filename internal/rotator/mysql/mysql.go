@@ -337,6 +337,9 @@ func (s *session) SetOwn(ctx context.Context, password string) error {
 	return s.exec(ctx, "SET PASSWORD = "+literal(password))
 }
 
+var errAdministers = rotator.Fail(rotator.Unsuitable, nil,
+	"the account administers the server, and the admin login changes no such password: such an account rotates its own, in mode single without the option admin")
+
 // Set changes the password of another account.
 func (s *session) Set(ctx context.Context, user, password string) error {
 	who := s.account(user)
@@ -351,9 +354,8 @@ func (s *session) Set(ctx context.Context, user, password string) error {
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(list, func(g *grant) bool { return g.admin }) {
-		return rotator.Fail(rotator.Unsuitable, nil,
-			"the account administers the server: the admin login changes no such password. Such an account rotates its own, in mode single without the option admin")
+	if slices.ContainsFunc(list, (*grant).administers) {
+		return errAdministers
 	}
 	clause, err := s.identified(d, password)
 	if err != nil {
@@ -433,6 +435,9 @@ func (s *session) Clone(ctx context.Context, p database.Pair) error {
 	list, err := s.grants(ctx, from)
 	if err != nil {
 		return err
+	}
+	if slices.ContainsFunc(list, (*grant).administers) {
+		return errAdministers
 	}
 	there, err := s.definition(ctx, to.String())
 	if err != nil {

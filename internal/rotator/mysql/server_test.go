@@ -251,9 +251,15 @@ func TestAdministrator(t *testing.T) {
 		r, j := s.job(t, nil, name, password)
 		j = round(t, r, j)
 		j.Options["admin"] = "db/admin"
-		j = create(t, r, j)
-		class(t, r.Set(t.Context(), j), rotator.Unsuitable, "administers")
-		ok(t, r.Undo(t.Context(), j))
+		for _, mode := range []string{"single", "alternating"} {
+			j.Options["mode"] = mode
+			j = create(t, r, j)
+			class(t, r.Set(t.Context(), j), rotator.Unsuitable, "administers")
+			ok(t, r.Undo(t.Context(), j))
+		}
+		if left := s.accounts(t, name); len(left) != 1 {
+			t.Errorf("there are %v", left)
+		}
 	}
 }
 

@@ -43,12 +43,15 @@ func (s *session) Clone(ctx context.Context, p database.Pair) error {
 		return s.Set(ctx, p.Name, p.Password)
 	}
 	rows, err := s.query(ctx, `SELECT CASE WHEN rolinherit THEN 'INHERIT' ELSE 'NOINHERIT' END || CASE WHEN rolreplication THEN ' REPLICATION' ELSE '' END
-		|| ' CONNECTION LIMIT ' || rolconnlimit, rolvaliduntil FROM pg_catalog.pg_roles WHERE rolname = $1`, p.Like)
+		|| ' CONNECTION LIMIT ' || rolconnlimit, rolvaliduntil, rolsuper OR rolcreaterole FROM pg_catalog.pg_roles WHERE rolname = $1`, p.Like)
 	if err != nil {
 		return err
 	}
 	if len(rows) == 0 {
 		return rotator.Fail(rotator.Unsuitable, nil, "the server has no role of the name that the current value has")
+	}
+	if string(rows[0][2]) != "f" {
+		return errAdministers
 	}
 	clause, err := s.password(ctx, p.Password)
 	if err != nil {

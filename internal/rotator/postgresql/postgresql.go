@@ -241,6 +241,9 @@ func (s *session) SetOwn(ctx context.Context, word string) error {
 	return s.exec(ctx, "BEGIN; SET LOCAL ROLE NONE; ALTER ROLE "+quote(s.user)+" "+clause+"; COMMIT")
 }
 
+var errAdministers = rotator.Fail(rotator.Unsuitable, nil,
+	"the role is a superuser or makes roles, and the admin login changes no such password: such a role rotates its own, in mode single without the option admin")
+
 // Set changes the password of another role.
 func (s *session) Set(ctx context.Context, user, word string) error {
 	rows, err := s.query(ctx, "SELECT rolsuper OR rolcreaterole FROM pg_catalog.pg_roles WHERE rolname = $1", user)
@@ -250,8 +253,7 @@ func (s *session) Set(ctx context.Context, user, word string) error {
 	case len(rows) == 0:
 		return rotator.Fail(rotator.Unsuitable, nil, "the server has no role of that name")
 	case string(rows[0][0]) != "f":
-		return rotator.Fail(rotator.Unsuitable, nil,
-			"the role is a superuser or makes roles: the admin login changes no such password. Such a role rotates its own, in mode single without the option admin")
+		return errAdministers
 	}
 	clause, err := s.password(ctx, word)
 	if err != nil {

@@ -242,12 +242,15 @@ func TestSuperuser(t *testing.T) {
 	name, password := s.login(t, "SUPERUSER")
 	r, j := s.job(t, nil, name, password)
 	j = round(t, r, j)
-	for _, options := range []map[string]string{{"admin": "db/admin"}} {
+	for _, options := range []map[string]string{{"admin": "db/admin"}, taking} {
 		j.Options = maps.Clone(options)
 		j.Options["tls_ca"] = "db/ca"
 		j = create(t, r, j)
 		class(t, r.Set(t.Context(), j), rotator.Unsuitable, "superuser")
 		ok(t, r.Undo(t.Context(), j))
+		if left := s.roles(t, name); len(left) != 1 {
+			t.Errorf("there are %v", left)
+		}
 	}
 }
 
