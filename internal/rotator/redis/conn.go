@@ -186,54 +186,6 @@ func (c *conn) use(db string) error {
 	return err
 }
 
-// user is what the access list says of a user.
-type user struct {
-	name        string
-	off, nopass bool
-	hashes      []string
-}
-
-var errNoUser = errors.New("there is no such user")
-
-func (c *conn) user(name string) (user, error) {
-	v, err := c.do("ACL", "GETUSER", name)
-	if err != nil {
-		return user{}, err
-	}
-	if v == nil {
-		return user{}, rotator.Fail(rotator.Unsuitable, errNoUser, "there is no such user on the server, and it is not created")
-	}
-	u := user{name: name}
-	list, _ := v.([]any)
-	seen := 0
-	for i := 0; i+1 < len(list); i += 2 {
-		items, ok := texts(list[i+1])
-		switch {
-		case ok && list[i] == "flags":
-			seen++
-			u.off = !slices.Contains(items, "on")
-			u.nopass = slices.Contains(items, "nopass")
-		case ok && list[i] == "passwords":
-			seen++
-			u.hashes = items
-		}
-	}
-	if seen != 2 {
-		return user{}, rotator.Fail(rotator.Unsuitable, nil, "the server does not answer ACL GETUSER as Redis does")
-	}
-	return u, nil
-}
-
-func texts(v any) (out []string, ok bool) {
-	list, ok := v.([]any)
-	for _, x := range list {
-		s, text := x.(string)
-		ok = ok && text
-		out = append(out, s)
-	}
-	return out, ok
-}
-
 // edit adds and removes passwords of a user in one command, which Redis does whole or
 // not at all. Nothing is sent when all is as it shall be.
 func (c *conn) edit(u user, add, remove []string) error {

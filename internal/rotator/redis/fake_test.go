@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -29,6 +30,8 @@ type fake struct {
 type fakeUser struct {
 	on, nopass bool
 	may        []string // commands beside AUTH; nil is all
+	rules      string   // that the access list shows
+	selector   string   // rules of its selector
 	hashes     []string
 }
 
@@ -141,7 +144,8 @@ func (f *fake) getUser(name string) string {
 	if u.nopass {
 		flags = append(flags, "nopass")
 	}
-	return "*6\r\n$5\r\nflags\r\n" + string(command(flags...)) + "$9\r\npasswords\r\n" + string(command(u.hashes...)) + "$8\r\ncommands\r\n$5\r\n+@all\r\n"
+	return "*8\r\n$5\r\nflags\r\n" + string(command(flags...)) + "$9\r\npasswords\r\n" + string(command(u.hashes...)) +
+		"$8\r\ncommands\r\n+" + u.rules + "\r\n$9\r\nselectors\r\n*1\r\n" + string(command("commands", cmp.Or(u.selector, "-@all"), "keys", ""))
 }
 
 func (f *fake) setUser(name string, rules []string) string {
@@ -189,7 +193,7 @@ func (f *fake) has(user, password string) bool {
 func newFake(t *testing.T) *fake {
 	t.Helper()
 	return &fake{users: map[string]*fakeUser{
-		"default": {on: true, hashes: []string{sum("admin-password")}},
-		"app":     {on: true, hashes: []string{sum("old-password")}},
+		"default": {on: true, hashes: []string{sum("admin-password")}, rules: "+@all"},
+		"app":     {on: true, hashes: []string{sum("old-password")}, rules: "+@all -@dangerous +config|get"},
 	}}
 }

@@ -12,6 +12,15 @@
 // The server is told SHA-256 hashes: neither MONITOR nor the slow log nor the ACL file
 // sees a password, but for those of logins, which Redis keeps out of them itself.
 //
+// # Whom the admin trusts
+//
+// Who may write the secret's value is not trusted with what the admin may do. So the
+// admin's password goes only to the host and port that its own secret names, and both must name
+// the same. And no user gets a password through it who could become an administrator
+// of the server with that, unless the options name the user.
+//
+// # Limits
+//
 // Access lists are of one server: Redis neither replicates them nor shares them in a
 // cluster. What is rotated is the server that the value names.
 //
@@ -24,6 +33,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -41,6 +51,7 @@ func Kind() rotator.Kind {
 		Passwords: true,
 		Options: []rotator.Option{
 			{Name: "admin", Secret: true, Help: "the secret of a login that may use ACL GETUSER and ACL SETUSER; default: the user itself"},
+			{Name: "username", Help: "the user that may be rotated; default: whichever the value names, by an admin none who administers the server"},
 			{Name: "tls", Help: "disable, require (encrypted, to whomever) or verify-full; default verify-full"},
 			{Name: "tls_ca", Secret: true, Help: "the secret of the certificates to trust, PEM; default: those that the system trusts"},
 			{Name: "save", Help: "none, or file: ACL SAVE after each change; default none"},
@@ -64,6 +75,9 @@ func check(o map[string]string) error {
 		}
 	default:
 		return errs.InvalidField("tls", "tls is disable, require or verify-full, not %q", o["tls"])
+	}
+	if len(o["username"]) > maxName || strings.ContainsFunc(o["username"], odd) {
+		return errs.InvalidField("username", "a user of Redis has at most %d bytes, and no spaces", maxName)
 	}
 	switch o["save"] {
 	case "", "none", "file":
@@ -125,6 +139,9 @@ func (r *redis) Set(ctx context.Context, j rotator.Job) error {
 		return rotator.Fail(rotator.Unsuitable, nil, "the user takes any password (nopass): give it one first")
 	case u.off:
 		return rotator.Fail(rotator.Unsuitable, nil, "the user is switched off")
+	}
+	if err := entrust(j, u); err != nil {
+		return err
 	}
 	if err := c.edit(u, []string{pend.hash()}, nil); err != nil {
 		return err
@@ -201,7 +218,10 @@ func (r *redis) restore(ctx context.Context, j rotator.Job, logins []login, cur,
 		return err
 	}
 	var add, remove []string
-	if cur.password != "" && !u.nopass {
+	if cur.password != "" && !u.nopass && !slices.Contains(u.hashes, cur.hash()) {
+		if err := entrust(j, u); err != nil {
+			return err
+		}
 		add = append(add, cur.hash())
 	}
 	if together && pend.password != cur.password {
@@ -279,9 +299,21 @@ func (r *redis) Retire(ctx context.Context, j rotator.Job) error {
 	return c.save(j)
 }
 
+// entrust refuses to give a password, through the admin, to a user whom only the value
+// names and who administers the server: who may write the value could so become that.
+func entrust(j rotator.Job, u user) error {
+	if j.Options["admin"] == "" || j.Options["username"] == u.name || !u.administers {
+		return nil
+	}
+	return rotator.Fail(rotator.Unsuitable, nil, "the user that the value names administers the server: let it rotate itself, without admin, or name it in the option username")
+}
+
 // actor is who changes the user that a value names: the admin, if there is one on the
 // same server, or the user itself.
 func actor(j rotator.Job, l login) (login, error) {
+	if only := j.Options["username"]; only != "" && only != l.user {
+		return login{}, rotator.Fail(rotator.Unsuitable, nil, "the value names another user than the option username")
+	}
 	if j.Options["admin"] == "" {
 		if l.password == "" {
 			return login{}, rotator.Fail(rotator.Unsuitable, nil, "the value of the secret has no member %q, and no admin is named", "password")

@@ -235,6 +235,53 @@ func TestUsers(t *testing.T) {
 	}
 }
 
+func TestAdministers(t *testing.T) {
+	for rules, want := range map[string]bool{
+		"-@all": false, "": false, "+@all": true, "allcommands": true, "+@all nocommands": false, "+@all -@dangerous": false, "+@all -@admin": false,
+		"-@all +@read +acl|whoami": false, "-@all +acl": true, "-@all +ACL|SETUSER": true, "+@all -@dangerous +config|get": false, "+@all -@dangerous +config|set": true,
+		"+@all -acl": true, "+@all -acl -config -module": false, "-@all +@slow": true, "-@all +module|load": true, "+@all -@admin +@dangerous": true, "+": false,
+	} {
+		if got := administers(rules); got != want {
+			t.Errorf("%q: %t", rules, got)
+		}
+	}
+}
+
+// Who may write the value must not get at an administrator through the admin.
+func TestEntrust(t *testing.T) {
+	for name, tt := range map[string]struct {
+		alter   func(*fake)
+		by      string
+		options []string
+		ok      bool
+	}{
+		"narrow":        {func(*fake) {}, admin, nil, true},
+		"administrator": {func(f *fake) { f.users["app"].rules = "+@all" }, admin, nil, false},
+		"by-a-selector": {func(f *fake) { f.users["app"].selector = "+acl" }, admin, nil, false},
+		"named":         {func(f *fake) { f.users["app"].rules = "+@all" }, admin, []string{"username", "app"}, true},
+		"itself":        {func(f *fake) { f.users["app"].rules = "+@all" }, "", nil, true},
+	} {
+		f := newFake(t)
+		tt.alter(f)
+		j := created(t, f, job(tt.by, tt.options...))
+		err := f.rotator().Set(t.Context(), j)
+		if class, msg := rotator.Why(err); err == nil != tt.ok || !tt.ok && (class != rotator.Unsuitable || !strings.Contains(msg, "administers")) {
+			t.Errorf("%s: set: %s, %s", name, class, msg)
+		}
+		// A current value that somebody writes meanwhile, for Undo to make good.
+		j.Current = with(t, j.Current, "password", "chosen-by-hand")
+		err = f.rotator().Undo(t.Context(), j)
+		if got := f.has("app", "chosen-by-hand"); got != tt.ok || err == nil != tt.ok {
+			t.Errorf("%s: undo gave the password: %t, %v", name, got, err)
+		}
+	}
+	f := newFake(t)
+	j := job(admin, "username", "web")
+	if class, _ := rotator.Why(func() error { _, err := f.rotator().Create(t.Context(), j); return err }()); class != rotator.Unsuitable {
+		t.Errorf("another user than the one that is named: %s", class)
+	}
+}
+
 func TestSave(t *testing.T) {
 	f := newFake(t)
 	j := created(t, f, job(admin, "save", "file"))
@@ -273,7 +320,7 @@ func TestSave(t *testing.T) {
 func TestUndoOther(t *testing.T) {
 	for _, by := range []string{"", admin} {
 		f := newFake(t)
-		f.users["web"] = &fakeUser{on: true, hashes: []string{sum("web-password")}}
+		f.users["web"] = &fakeUser{on: true, hashes: []string{sum("web-password")}, rules: "+@read"}
 		j := created(t, f, job(by))
 		r := f.rotator()
 		if err := r.Set(t.Context(), j); err != nil {
@@ -414,6 +461,7 @@ func TestOptions(t *testing.T) {
 		{"tls", map[string]string{"tls": "on"}},
 		{"tls_ca", map[string]string{"tls": "require", "tls_ca": "x"}},
 		{"save", map[string]string{"save": "config"}},
+		{"username", map[string]string{"username": "a b"}},
 	} {
 		err := Kind().Check(tt.options)
 		if tt.field == "" && err != nil || tt.field != "" && (!errs.Is(err, errs.Invalid) || errs.As(err).Field != tt.field) {

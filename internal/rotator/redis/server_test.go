@@ -252,3 +252,56 @@ func TestServerSeesNoPassword(t *testing.T) {
 		t.Errorf("nothing was watched:\n%s", all)
 	}
 }
+
+// What the server says of users is understood as it is meant.
+func TestServerUsers(t *testing.T) {
+	x := newReal(t)
+	for name, tt := range map[string]struct {
+		rules []string // "" for no such user
+		why   string   // "" when a password is set
+	}{
+		"narrow":          {[]string{"-@all", "+get"}, ""},
+		"not-dangerous":   {[]string{"+@all", "-@dangerous"}, ""},
+		"asks-who-it-is":  {[]string{"-@all", "+acl|whoami"}, ""},
+		"everything":      {[]string{"+@all"}, "administers"},
+		"acl":             {[]string{"-@all", "+acl"}, "administers"},
+		"config-set":      {[]string{"+@all", "-@dangerous", "+config|set"}, "administers"},
+		"with-a-selector": {[]string{"-@all", "+get", "(+acl ~*)"}, "administers"},
+		"nopass":          {[]string{"nopass"}, "nopass"},
+		"off":             {[]string{"off"}, "switched off"},
+		"gone":            {nil, "no such user"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := &real{t, x.admin, x.r}
+			j := x.user(false)
+			l, err := readLogin(j.Current)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.rules == nil {
+				x.do("ACL", "DELUSER", l.user)
+			} else {
+				x.do(append([]string{"ACL", "SETUSER", l.user}, tt.rules...)...)
+			}
+			made, err := x.r.Create(t.Context(), j)
+			if err != nil {
+				t.Fatal(err)
+			}
+			j.Pending = made.Value
+			was := x.state(t, j)
+			err = x.r.Set(t.Context(), j)
+			if tt.why == "" {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if class, msg := rotator.Why(err); class != rotator.Unsuitable || !strings.Contains(msg, tt.why) {
+				t.Errorf("%s, %s", class, msg)
+			}
+			if is := x.state(t, j); is != was {
+				t.Errorf("it was\n%s\nand is\n%s", was, is)
+			}
+		})
+	}
+}
