@@ -20,6 +20,7 @@ type cron struct {
 	lastOf   uint32 // weekdays, their last of the month
 	nth      int    // 1 to 5 with nthOf; 0 when there is none
 	nthOf    time.Weekday
+	five     bool // crontab(5)'s five fields, not AWS's six
 }
 
 // field is one field of a cron expression: its name in messages, the values it
@@ -28,6 +29,7 @@ type field struct {
 	name  string
 	first int
 	last  int
+	cycle int      // how many different values there are, if not last-first+1
 	names []string // of first, first+1, …; nil when numbers are all
 }
 
@@ -184,6 +186,9 @@ func (f field) days(text string) (uint32, error) {
 func (f field) part(text string) (uint64, error) {
 	span, inc, stepped := strings.Cut(text, "/")
 	size := f.last - f.first + 1
+	if f.cycle != 0 {
+		size = f.cycle
+	}
 	step := 1
 	if stepped {
 		n, ok := number(inc, 2)

@@ -3,23 +3,26 @@
 //
 // A Schedule comes from one of four places, and is used in one way:
 //
-//	rate(10 days)            Parse  every ten days, at midnight
-//	cron(0 8 ? * MON-FRI *)  Parse  at 08:00 on workdays
-//	AutomaticallyAfterDays   Days   every n days, at midnight
+//	rate(10 days)            Parse     every ten days, at midnight
+//	cron(0 8 ? * MON-FRI *)  Parse     at 08:00 on workdays
+//	AutomaticallyAfterDays   Days      every n days, at midnight
 //	30 3 * * 1               ParseAny  at 03:30 on Mondays
 //
 //	s, err := schedule.Parse("cron(0 17 L * ? *)")
 //	due, ok := s.NextFrom(anchor, now)
 //
+// A [Plan] is a Schedule with what else rotations keep to: the length of their
+// windows, by how much they are spread, and the days on which there are none.
+//
 // # Invariants
 //
 // Everything is UTC. Every time a Schedule names is strictly after the time that was
-// asked about; those of the AWS expressions are whole hours, and midnights for a
-// schedule in days that is not a cron expression; those of five fields are whole
-// minutes. A Schedule that Parse accepted has an occurrence
-// in every calendar year, so the search for the next one is bounded by two
-// years of months, and no two of its occurrences are closer than [MinPeriod], or
-// [MinMinutes] for five fields.
+// asked about. A Schedule that Parse or ParseAny accepted has an occurrence in every
+// calendar year, so the search for the next one is bounded by two years of months.
+//
+// The times of AWS's expressions are whole hours, at least [MinPeriod] apart, and
+// midnights for a schedule in days that is not a cron expression. Those of five
+// fields are whole minutes, at least [MinMinutes] apart.
 //
 // # Anchors
 //

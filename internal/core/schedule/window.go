@@ -27,62 +27,65 @@ func ParseWindow(text string) (time.Duration, error) {
 }
 
 // inHours reports whether the schedule is one in hours: a rate in hours, or a
-// cron expression with more than one hour of the day.
+// cron expression with more than one time of the day.
 func (s Schedule) inHours() bool {
 	return s.kind == rateHours || s.kind == onCalendar && (bits.OnesCount32(s.cron.hours) > 1 || bits.OnesCount64(s.cron.minutes) > 1)
 }
 
 // CheckWindow refuses a window that would run into what follows it. For a
-// schedule in hours that is the next rotation: the window is at most the least
-// number of hours between two. For a schedule in days it is the next UTC day:
-// the start hour plus the window is at most 24 hours (User Guide, "Rotation
-// windows"; the API Reference holds schedules in hours to the UTC day too,
-// which would refuse windows that the guide allows). A window of 0 is the default, and always fits. An error is of
-// kind errs.Invalid with Field [FieldDuration].
+// schedule in hours, and for five fields, that is the next rotation: the window is
+// at most the least time between two. For an AWS schedule in days it is the next
+// UTC day: the start hour plus the window is at most 24 hours (User Guide,
+// "Rotation windows"; the API Reference holds schedules in hours to the UTC day
+// too, which would refuse windows that the guide allows). A window of 0 is the
+// default, and always fits. An error is of kind errs.Invalid with Field
+// [FieldDuration].
 func (s Schedule) CheckWindow(window time.Duration) error {
-	hours := int(window / time.Hour)
 	switch {
 	case window == 0 || s.kind == none:
 		return nil
 	case window < 0 || window > maxWindow || window%time.Hour != 0:
 		return errs.InvalidField(FieldDuration, "the duration must be a number of hours from 1h to 24h")
-	case s.inHours():
-		if gap := s.leastHours(); hours > gap {
-			return errs.InvalidField(FieldDuration, "a rotation window of %d hours runs into the next one, %d hours after it starts", hours, gap)
+	case s.inHours() || s.cron.five:
+		if gap := s.leastGap(); window > gap {
+			return errs.InvalidField(FieldDuration, "a rotation window of %s runs into the next one, %s after it opens", FormatLength(window), FormatLength(gap))
 		}
 	default:
-		if start := s.startHour(); start+hours > 24 || start+hours == 24 && s.kind == onCalendar && s.cron.minutes != 1 {
-			return errs.InvalidField(FieldDuration, "a rotation window of %d hours that starts at hour %d runs into the next UTC day", hours, start)
+		if start := time.Duration(s.startHour()) * time.Hour; start+window > maxWindow {
+			return errs.InvalidField(FieldDuration, "a rotation window of %s that opens at hour %d runs into the next UTC day", FormatLength(window), s.startHour())
 		}
 	}
 	return nil
 }
 
 // Closes returns when the rotation window that opened at an occurrence ends.
-// A window of 0 is the default: one hour for a schedule in hours, until the next
-// occurrence for one in minutes, and for one in days until the end of the UTC day.
+// A window of 0 is the default: one hour for a schedule in hours, or less where two
+// occurrences are closer; for one in days until the end of the UTC day, and an hour
+// where less is left of it.
 func (s Schedule) Closes(opened time.Time, window time.Duration) time.Time {
+	opened = opened.UTC()
+	hour := opened.Add(time.Hour)
 	switch {
 	case window > 0:
-		return opened.UTC().Add(window)
+		return opened.Add(window)
 	case s.kind == onCalendar && bits.OnesCount64(s.cron.minutes) > 1:
-		return opened.UTC().Add(s.cron.minuteGap())
+		return opened.Add(min(time.Hour, s.leastGap()))
 	case s.inHours():
-		return opened.UTC().Add(time.Hour)
+		return hour
 	}
-	return midnight(opened).AddDate(0, 0, 1)
+	if day := midnight(opened).AddDate(0, 0, 1); day.After(hour) {
+		return day
+	}
+	return hour
 }
 
-// leastHours returns the least number of hours between two occurrences of a
-// schedule in hours.
-func (s Schedule) leastHours() int {
+// leastGap returns the least time between two occurrences of a schedule in hours, or
+// on the calendar, where it is 24 hours when it is more.
+func (s Schedule) leastGap() time.Duration {
 	if s.kind == rateHours {
-		return s.n
+		return time.Duration(s.n) * time.Hour
 	}
-	if bits.OnesCount64(s.cron.minutes) > 1 {
-		return int(s.cron.minuteGap() / time.Hour)
-	}
-	return min(s.cron.hourGap(), s.cron.overnight())
+	return s.cron.leastGap()
 }
 
 // startHour returns the hour of the day at which a schedule in days occurs.
