@@ -17,8 +17,8 @@ const (
 
 // Limits of a plan.
 const (
-	MaxPeriods = 100
-	MaxPeriod  = 366 // days of one
+	MaxPeriods    = 100
+	MaxPeriodDays = 366
 )
 
 // Plan is a schedule with what is to be kept to: how long a rotation may take, by how
@@ -41,6 +41,9 @@ type Period struct {
 // 2026-12-24/2027-01-02. An error is of kind errs.Invalid with Field
 // [FieldBlackout].
 func ParsePeriod(text string) (Period, error) {
+	if len(text) > len("2026-12-24/2027-01-02") {
+		return Period{}, errs.InvalidField(FieldBlackout, "a period is a date or two, as in 2026-12-24/2027-01-02, and not longer")
+	}
 	first, last, two := strings.Cut(text, "/")
 	if !two {
 		last = first
@@ -52,20 +55,26 @@ func ParsePeriod(text string) (Period, error) {
 		return Period{}, errs.InvalidField(FieldBlackout, "a period is a date or two, as in 2026-12-24/2027-01-02, not %q", text)
 	case to.Before(from):
 		return Period{}, errs.InvalidField(FieldBlackout, "the period %q ends before it begins", text)
-	case to.Sub(from) >= MaxPeriod*24*time.Hour:
-		return Period{}, errs.InvalidField(FieldBlackout, "the period %q is longer than %d days", text, MaxPeriod)
+	case to.Sub(from) >= MaxPeriodDays*24*time.Hour:
+		return Period{}, errs.InvalidField(FieldBlackout, "the period %q is longer than %d days", text, MaxPeriodDays)
 	}
 	return Period{from, to.AddDate(0, 0, 1)}, nil
 }
 
-// String is the period as ParsePeriod reads it.
+// String is the period as ParsePeriod reads it; nothing for the zero Period.
 func (p Period) String() string {
+	if p == (Period{}) {
+		return ""
+	}
 	last := p.to.AddDate(0, 0, -1)
 	if last.Equal(p.from) {
 		return p.from.Format(time.DateOnly)
 	}
 	return p.from.Format(time.DateOnly) + "/" + last.Format(time.DateOnly)
 }
+
+// holds reports whether a time is in the period.
+func (p Period) holds(t time.Time) bool { return !t.Before(p.from) && t.Before(p.to) }
 
 // Check refuses what cannot be kept to. An error is of kind errs.Invalid with the
 // Field at fault.
@@ -74,84 +83,125 @@ func (p Plan) Check() error {
 		return err
 	}
 	if len(p.Blackout) > MaxPeriods {
-		return errs.InvalidField(FieldBlackout, "at most %d periods without rotations", MaxPeriods)
+		return errs.InvalidField(FieldBlackout, "there are %d periods without rotations, and at most %d are kept", len(p.Blackout), MaxPeriods)
 	}
 	if p.Jitter < 0 || p.Jitter%time.Second != 0 {
 		return errs.InvalidField(FieldJitter, "the jitter is a number of seconds")
 	}
-	if p.Jitter > 0 && !p.Schedule.IsZero() {
-		opens := time.Date(cycleStart, time.January, 1, 0, 0, 0, 0, time.UTC)
-		if opens, ok := p.Schedule.Next(opens); ok && !opens.Add(p.Jitter).Before(p.Schedule.Closes(opens, p.Window)) {
-			return errs.InvalidField(FieldJitter, "the jitter is shorter than the rotation window")
-		}
+	// All windows of a schedule are of one length.
+	window := maxWindow
+	if opens, ok := p.Schedule.Next(time.Date(cycleStart, time.January, 1, 0, 0, 0, 0, time.UTC)); ok {
+		window = p.Schedule.Closes(opens, p.Window).Sub(opens)
 	}
-	if !p.Schedule.IsZero() {
-		if _, _, _, ok := p.Next(time.Unix(0, 0), time.Unix(0, 0), 0); !ok {
-			return errs.InvalidField(FieldBlackout, "the periods leave no time to rotate")
-		}
+	if p.Jitter >= window {
+		return errs.InvalidField(FieldJitter, "the jitter must be shorter than the rotation window, which is %s", FormatLength(window))
 	}
 	return nil
 }
 
-// Next returns the first rotation strictly after the given time: when its window
-// opens, when it is to begin, and when the window closes. anchor is that of
-// Schedule.NextFrom. An occurrence within a period without rotations is put off to
-// the first midnight after it; if that is when the next occurrence is, or later, the
-// two are one. The beginning is the opening, put off by a part of Jitter that is the
-// same for the same seed and opening. It returns false when there is none.
+// Next returns the first rotation that begins strictly after the given time: when its
+// window opens, when it begins, and when the window closes. It is never in a period
+// without rotations, and never before its anchor, which is that of
+// Schedule.NextFrom: what was due before the anchor is not owed any more.
+//
+// The beginning is the opening, put off by a part of Jitter that is the same whenever
+// seed and opening are. A window that would reach into a period without rotations
+// closes where the period begins.
+//
+// All occurrences within such a period, or within several that meet, are put off to
+// one: it opens at the first midnight after the period, unless the schedule itself
+// has an occurrence before its window would close, which then is the one. So no two
+// windows overlap.
+//
+// It returns false when there is none: for the zero Schedule, and after the year 9999.
 func (p Plan) Next(anchor, after time.Time, seed uint64) (opens, at, closes time.Time, ok bool) {
-	from := after
-	if before := p.begun(after); before.Before(from) && !before.Before(anchor) {
-		from = before // one that a period put off to after "after" is still to come
+	from := after.Add(-min(p.Jitter, maxWindow)) // what opened before has begun
+	if first, _, in := p.around(from); in {
+		from = first.Add(-time.Nanosecond) // what the period puts off comes after it
 	}
-	for range 3 * MaxPeriods {
-		if opens, ok = p.Schedule.NextFrom(anchor, from); !ok {
-			return opens, at, closes, false
+	if from.Before(anchor) {
+		from = anchor
+	}
+	for {
+		if opens, closes, ok = p.following(anchor, from); !ok {
+			return time.Time{}, time.Time{}, time.Time{}, false
 		}
-		length := p.Schedule.Closes(opens, p.Window).Sub(opens)
-		opens = p.putOff(opens)
-		from, closes = opens, opens.Add(length) // all that one period puts off is one
-		at = opens.Add(p.jitter(opens, seed))
+		at = opens.Add(jitter(min(p.Jitter, closes.Sub(opens)), opens, seed))
 		if at.After(after) {
 			return opens, at, closes, true
 		}
+		from = opens
 	}
-	return opens, at, closes, false
 }
 
-// begun is the beginning of the period, or of those that meet, which has just ended
-// or goes on at a time: what they put off may lie after it. It is t when there is
-// none.
-func (p Plan) begun(t time.Time) time.Time {
-	start := t.Add(-p.Jitter)
-	for again := true; again; {
-		again = false
-		for _, b := range p.Blackout {
-			if b.from.Before(start) && !b.to.Add(p.Jitter).Before(start) {
-				start, again = b.from, true
-			}
+// following is the first window of which the schedule has an occurrence after a time.
+func (p Plan) following(anchor, from time.Time) (opens, closes time.Time, ok bool) {
+	if opens, ok = p.Schedule.NextFrom(anchor, from); !ok {
+		return opens, closes, false
+	}
+	closes = p.Schedule.Closes(opens, p.Window)
+	if _, end, in := p.around(opens); in {
+		// Before the next period there is at least a day, and no window is longer.
+		closes = end.Add(closes.Sub(opens))
+		opens = end
+		own, more := p.Schedule.NextFrom(anchor, end.Add(-time.Nanosecond))
+		if more && own.Before(closes) {
+			opens, closes = own, p.Schedule.Closes(own, p.Window)
 		}
 	}
-	return start.Add(-time.Second)
+	if begins := p.Until(opens); !begins.IsZero() && begins.Before(closes) {
+		closes = begins
+	}
+	return opens, closes, opens.Year() <= maxYear
 }
 
-// putOff moves a time out of the periods without rotations.
-func (p Plan) putOff(t time.Time) time.Time {
-	for again := true; again; {
-		again = false
-		for _, b := range p.Blackout {
-			if !t.Before(b.from) && t.Before(b.to) {
-				t, again = b.to, true
-			}
-		}
+// Free returns the first time, not before the given one, that is in no period without
+// rotations.
+func (p Plan) Free(t time.Time) time.Time {
+	if _, end, in := p.around(t); in {
+		return end
 	}
 	return t
 }
 
-// jitter draws a part of Jitter, in whole seconds.
-func (p Plan) jitter(opens time.Time, seed uint64) time.Duration {
-	span := uint64(p.Jitter / time.Second)
-	if span == 0 {
+// Until returns when the first period without rotations after a time begins, and the
+// zero time when there is none.
+func (p Plan) Until(t time.Time) (begins time.Time) {
+	for _, b := range p.Blackout {
+		if b.from.After(t) && (begins.IsZero() || b.from.Before(begins)) {
+			begins = b.from
+		}
+	}
+	return begins
+}
+
+// around returns the beginning and the end of the period that a time is in, together
+// with those that meet it.
+func (p Plan) around(t time.Time) (from, to time.Time, in bool) {
+	for i := 0; i < len(p.Blackout); i++ {
+		b := p.Blackout[i]
+		switch {
+		case !in && b.holds(t):
+			from, to, in = b.from, b.to, true
+		case in && !b.from.After(to) && !b.to.Before(from) && (b.from.Before(from) || b.to.After(to)):
+			if b.from.Before(from) {
+				from = b.from
+			}
+			if b.to.After(to) {
+				to = b.to
+			}
+		default:
+			continue
+		}
+		i = -1 // those before it may meet it now
+	}
+	return from, to, in
+}
+
+// jitter draws a part of a span, in whole seconds.
+func jitter(span time.Duration, opens time.Time, seed uint64) time.Duration {
+	seconds := uint64(span / time.Second)
+	if seconds == 0 {
 		return 0
 	}
 	h := fnv.New64a()
@@ -159,5 +209,5 @@ func (p Plan) jitter(opens time.Time, seed uint64) time.Duration {
 	binary.LittleEndian.PutUint64(b[:8], seed)
 	binary.LittleEndian.PutUint64(b[8:], uint64(opens.Unix()))
 	_, _ = h.Write(b[:])
-	return time.Duration(h.Sum64()%span) * time.Second
+	return time.Duration(h.Sum64()%seconds) * time.Second
 }
