@@ -1,15 +1,20 @@
 // Package leader decides which of several nodes does the background work.
 //
-// The nodes share a store, and in it one record: who holds the lock, and a fencing
-// token, which grows with each holder. A node that wants the lock watches the record.
-// When it has seen it unaltered for longer than its time to live, by its own
-// monotonic clock, the holder is gone, and the node takes over with the next token.
-// The holder renews the record three times within that time, and stops believing that
-// it leads when two thirds of it have passed without a renewal. No clocks of two
-// machines are ever compared.
+// The nodes share a store, and in it one record: who holds the lock, a fencing token,
+// which grows with each holder, and a count of renewals. A node that wants the lock
+// watches the record. When it has seen it unaltered for longer than the holder's time
+// to live, by its own monotonic clock, the holder is gone, and the node takes over
+// with the next token. The holder renews the record three times within that time, and
+// stops believing that it leads when two thirds of it have passed without a renewal.
 //
-// A node may be stopped for long and not know it: it goes on with what it was about.
-// So belief is not enough. Every write of a leader's job calls Check in its
+// So at no time do two believe that they lead. The record names no time of day, and
+// no clocks of two machines are ever compared: they may be set, and differ, as they
+// like. What has to hold is that they run about equally fast, to a third. A holder
+// counts from before it asked the store, a watcher from after it was answered: however
+// long an answer takes, the holder's time is over first.
+//
+// A node may be stopped for long and not know it (a virtual machine is moved, and its
+// clock stands meanwhile): it goes on with what it was about. So belief is not enough. Every write of a leader's job calls Check in its
 // transaction, which compares the token with the record: what an old holder decided
 // is not written any more.
 //
@@ -40,7 +45,7 @@ const CodeLost = "leadership-lost"
 type Config struct {
 	DB   kv.DB
 	Node string        // tells this node from others; default: a random text
-	TTL  time.Duration // default DefaultTTL; the same on all nodes
+	TTL  time.Duration // default DefaultTTL; nodes may differ in it
 	// Alone says that the engine lets no second process open the store. Then a lock
 	// that is there is of a predecessor, and taken over at once.
 	Alone  bool
@@ -61,6 +66,8 @@ type held struct {
 	Node  string `cbor:"1,keyasint"` // empty: it was given up
 	Fence uint64 `cbor:"2,keyasint"`
 	Beat  uint64 `cbor:"3,keyasint"` // counts the renewals
+	// TTL is the holder's, for those who wait.
+	TTL time.Duration `cbor:"4,keyasint"`
 }
 
 func key() kv.Key { return kv.K("sys", "leader") }
@@ -122,7 +129,7 @@ func (l *Lock) Run(ctx context.Context) {
 // watch is what a node has seen of another's lock.
 type watch struct {
 	seen  held
-	since time.Time // when it was first seen as it is
+	since time.Time // it was there as it is then, and may have been for long
 }
 
 // beat renews the lock, or takes it if it is free.
@@ -132,11 +139,11 @@ func (l *Lock) beat(ctx context.Context, w *watch) error {
 	mine := l.fence
 	l.mu.Unlock()
 	var fence uint64
-	next := *w
+	var seen held
 	ctx, cancel := context.WithTimeout(ctx, l.TTL/3)
 	defer cancel()
 	_, err := l.DB.Update(ctx, func(tx kv.Txn) error {
-		fence, next = 0, *w
+		fence, seen = 0, held{}
 		h, _, err := record.Get[held](tx, key())
 		if err != nil {
 			return err
@@ -144,12 +151,10 @@ func (l *Lock) beat(ctx context.Context, w *watch) error {
 		switch {
 		case mine != 0 && h.Node == l.Node && h.Fence == mine:
 			h.Beat++
-		case h.Node == "" || l.Alone || h == next.seen && began.Sub(next.since) > l.TTL:
-			h = held{Node: l.Node, Fence: h.Fence + 1}
+		case h.Node == "" || l.Alone || h == w.seen && began.Sub(w.since) > max(h.TTL, l.TTL):
+			h = held{Node: l.Node, Fence: h.Fence + 1, TTL: l.TTL}
 		default:
-			if h != next.seen {
-				next = watch{h, began}
-			}
+			seen = h
 			return nil
 		}
 		fence = h.Fence
@@ -158,11 +163,16 @@ func (l *Lock) beat(ctx context.Context, w *watch) error {
 	if err != nil {
 		return err // what is believed runs out by itself
 	}
-	*w = next
+	if fence == 0 && seen != w.seen {
+		*w = watch{seen, time.Now()} // not "began": the holder may have renewed it since
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if fence != 0 && fence != l.fence {
+	switch {
+	case fence != 0 && fence != l.fence:
 		l.Logger.Info("this node does the background work", "fence", fence)
+	case fence == 0 && l.fence != 0:
+		l.Logger.Warn("another node does the background work now", "node", seen.Node, "fence", seen.Fence)
 	}
 	l.fence, l.until = fence, began.Add(l.TTL*2/3)
 	return nil
