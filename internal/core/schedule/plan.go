@@ -88,11 +88,7 @@ func (p Plan) Check() error {
 	if p.Jitter < 0 || p.Jitter%time.Second != 0 {
 		return errs.InvalidField(FieldJitter, "the jitter is a number of seconds")
 	}
-	// All windows of a schedule are of one length.
-	window := maxWindow
-	if opens, ok := p.Schedule.Next(time.Date(cycleStart, time.January, 1, 0, 0, 0, 0, time.UTC)); ok {
-		window = p.Schedule.Closes(opens, p.Window).Sub(opens)
-	}
+	window := p.length()
 	if p.Jitter >= window {
 		return errs.InvalidField(FieldJitter, "the jitter must be shorter than the rotation window, which is %s", FormatLength(window))
 	}
@@ -141,18 +137,51 @@ func (p Plan) following(anchor, from time.Time) (opens, closes time.Time, ok boo
 	}
 	closes = p.Schedule.Closes(opens, p.Window)
 	if _, end, in := p.around(opens); in {
-		// Before the next period there is at least a day, and no window is longer.
-		closes = end.Add(closes.Sub(opens))
-		opens = end
-		own, more := p.Schedule.NextFrom(anchor, end.Add(-time.Nanosecond))
-		if more && own.Before(closes) {
-			opens, closes = own, p.Schedule.Closes(own, p.Window)
-		}
+		opens, closes = p.putOff(anchor, end, closes.Sub(opens))
 	}
+	return opens, p.cut(opens, closes), opens.Year() <= maxYear
+}
+
+// putOff is the window for what was due in a period that has an end: its own, unless
+// the schedule has an occurrence before that would close. Before the next period there
+// is at least a day, and no window of a schedule is longer.
+func (p Plan) putOff(anchor, end time.Time, length time.Duration) (opens, closes time.Time) {
+	own, ok := p.Schedule.NextFrom(anchor, end.Add(-time.Nanosecond))
+	if ok && own.Before(end.Add(length)) {
+		return own, p.Schedule.Closes(own, p.Window)
+	}
+	return end, end.Add(length)
+}
+
+// cut closes a window where a period begins.
+func (p Plan) cut(opens, closes time.Time) time.Time {
 	if begins := p.Until(opens); !begins.IsZero() && begins.Before(closes) {
-		closes = begins
+		return begins
 	}
-	return opens, closes, opens.Year() <= maxYear
+	return closes
+}
+
+// length is that of the windows, which is the same for all of a schedule.
+func (p Plan) length() time.Duration {
+	opens, ok := p.Schedule.Next(time.Date(cycleStart, time.January, 1, 0, 0, 0, 0, time.UTC))
+	if !ok {
+		return maxWindow
+	}
+	return p.Schedule.Closes(opens, p.Window).Sub(opens)
+}
+
+// CatchUp returns when a rotation whose window has passed is made up for, and until
+// when it may try: from now on, for the length of a window and an hour at least. In a
+// period without rotations it is put off as what is due there.
+func (p Plan) CatchUp(anchor, now time.Time, seed uint64) (at, closes time.Time) {
+	length := max(p.length(), time.Hour)
+	_, end, in := p.around(now)
+	if !in {
+		return now, p.cut(now, now.Add(length))
+	}
+	opens, closes := p.putOff(anchor, end, length)
+	closes = p.cut(opens, closes)
+	return opens.Add(jitter(min(p.Jitter, closes.Sub(opens)), opens, seed)), closes
 }
 
 // Free returns the first time, not before the given one, that is in no period without

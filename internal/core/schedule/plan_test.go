@@ -348,6 +348,36 @@ func TestPlanFreeAndUntil(t *testing.T) {
 	}
 }
 
+func TestPlanCatchUp(t *testing.T) {
+	tests := []struct {
+		name, expr string
+		window     time.Duration
+		now, want  string
+	}{
+		{"at-once", "cron(0 3 * * ? *)", 3 * time.Hour, "2026-12-20 12:34", "2026-12-20 12:34 to 2026-12-20 15:34"},
+		{"an-hour-at-least", "*/5 * * * *", 0, "2026-12-20 12:34", "2026-12-20 12:34 to 2026-12-20 13:34"},
+		{"until-the-period", "cron(0 3 * * ? *)", 3 * time.Hour, "2026-12-23 22:30", "2026-12-23 22:30 to 2026-12-24 00:00"},
+		{"after-the-period", "cron(0 3 * * ? *)", 3 * time.Hour, "2026-12-24 00:00", "2027-01-03 00:00 to 2027-01-03 03:00"},
+		{"after-the-period-with-the-next", "cron(0 3 * * ? *)", 0, "2027-01-02 23:59", "2027-01-03 03:00 to 2027-01-04 00:00"},
+		{"once-the-period-is-over", "cron(0 3 * * ? *)", 3 * time.Hour, "2027-01-03 00:00", "2027-01-03 00:00 to 2027-01-03 03:00"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			p := schedule.Plan{Schedule: parseAny(t, tt.expr), Window: tt.window, Blackout: periods(t, "2026-12-24/2027-01-02")}
+			anchor, now := utc(t, "2026-12-01 00:00"), utc(t, tt.now)
+			at, closes := p.CatchUp(anchor, now, 1)
+			if got := window(at, closes); got != tt.want {
+				t.Errorf("CatchUp = %s, want %s", got, tt.want)
+			}
+			p.Jitter = 2 * time.Hour
+			late, _ := p.CatchUp(anchor, now, 1)
+			if same := at.Equal(now); same != late.Equal(at) || late.Before(at) || !late.Before(at.Add(p.Jitter)) {
+				t.Errorf("with jitter it is at %v", late)
+			}
+		})
+	}
+}
+
 func TestPlanCheck(t *testing.T) {
 	daily := parseAny(t, "cron(0 20 * * ? *)")
 	many := make([]string, 101)
