@@ -445,6 +445,79 @@ func TestWindow(t *testing.T) {
 	})
 }
 
+// TestDaysWithout: on the days that the settings name no rotation begins, not one that
+// was missed before them either. What is due in them happens once, after them.
+func TestDaysWithout(t *testing.T) {
+	inBubble(t, false, func(f *fixture) {
+		midnight := time.Now().UTC().Truncate(24 * time.Hour)
+		first, last := midnight.AddDate(0, 0, 5), midnight.AddDate(0, 0, 14)
+		_, err := f.rotate("db", with("test"), func(r *secret.RotateRequest) {
+			r.Schedule, r.Window, r.Later = "0 12 * * *", "2h", true
+			r.Blackout = []string{first.Format(time.DateOnly) + "/" + last.Format(time.DateOnly)}
+		})
+		f.must(err)
+		time.Sleep(time.Until(midnight.AddDate(0, 0, 4)))
+		if got := strings.Count(f.x.Called(), "finish"); got != 4 {
+			t.Errorf("it was rotated %d times in four days", got)
+		}
+		f.stop() // from before the last date until the middle of the days without
+		time.Sleep(time.Until(first.AddDate(0, 0, 3)))
+		f.run()
+		settle()
+		if got := f.x.Called(); got != "" {
+			t.Errorf("on a day without rotations it called %s", got)
+		}
+		if st := f.status("db"); !st.Next.Equal(last.AddDate(0, 0, 1)) || !st.Closes.Equal(st.Next.Add(2*time.Hour)) {
+			t.Errorf("next %s until %s", st.Next, st.Closes)
+		}
+		if got := f.notices(); !strings.Contains(got, "rotation.overdue") {
+			t.Errorf("notices %s", got)
+		}
+		time.Sleep(time.Until(last.AddDate(0, 0, 1)) - time.Second)
+		if got := f.x.Called(); got != "" {
+			t.Errorf("on a day without rotations it called %s", got)
+		}
+		time.Sleep(2 * time.Hour)
+		f.clean()
+		if got := f.x.Called(); got != "create set test finish" {
+			t.Errorf("afterwards it called %s", got)
+		}
+		if got := f.status("db").Next; !got.Equal(last.AddDate(0, 0, 1).Add(12 * time.Hour)) {
+			t.Errorf("then next %s", got)
+		}
+	})
+}
+
+// TestRetryIsOffAfterAPut: a value put by hand counts as the rotation that was to be
+// tried again.
+func TestRetryIsOffAfterAPut(t *testing.T) {
+	inBubble(t, false, func(f *fixture) {
+		f.x.fails = func(s string, d bool) error {
+			if s == "set" {
+				return down()
+			}
+			return nil
+		}
+		_, err := f.rotate("db", with("test"), func(r *secret.RotateRequest) { r.Days, r.Later = 1, true })
+		f.must(err)
+		next := f.status("db").Next
+		time.Sleep(time.Until(next) + 2*time.Hour)
+		synctest.Wait()
+		f.clean()
+		if got := f.status("db").Next; !got.Before(next.Add(23 * time.Hour)) {
+			t.Fatalf("it is not tried again before %s", got)
+		}
+		_, err = f.Secrets.PutValue(f.t.Context(), f.Admin, secret.PutRequest{ID: coretest.ID(t, "db"), VersionID: f.id(),
+			Value: secret.Input{Data: sensitive.FromString(strings.Replace(first, "first", "by-hand", 1))}})
+		f.must(err)
+		f.x.users["app"] = "by-hand"
+		if got := f.status("db").Next; !got.Equal(next.AddDate(0, 0, 1)) {
+			t.Errorf("next %s", got)
+		}
+		f.clean()
+	})
+}
+
 func TestGrace(t *testing.T) {
 	inBubble(t, true, func(f *fixture) {
 		_, err := f.rotate("db", with("test"), func(r *secret.RotateRequest) { r.Grace = time.Hour })

@@ -67,9 +67,23 @@ func (w *worker) begin(ctx context.Context) error {
 		} else {
 			r.Rotation.Retries = 0
 		}
-		missed := closes.Before(now)
-		if missed { // it is caught up once, in a window that begins now
-			closes = now.Add(max(time.Hour, closes.Sub(due)))
+		missed := !closes.After(now)
+		overdue := func() error {
+			if !missed || retry {
+				return nil
+			}
+			return w.tell(r, notice.RotationOverdue, "", map[string]string{"due": due.UTC().Format(time.RFC3339)})
+		}
+		if missed { // it is caught up once, when the days without rotations are over
+			at, until, err := r.CatchUp()
+			if err != nil {
+				return err
+			}
+			if at.After(now) {
+				r.Rotation.Retry, r.Rotation.Closes = at.UnixMicro(), until.UnixMicro()
+				return overdue()
+			}
+			closes = until
 		}
 		run := run
 		run.Until = closes.UnixMicro()
@@ -81,10 +95,7 @@ func (w *worker) begin(ctx context.Context) error {
 			return err
 		}
 		r.Rotation.Closes = run.Until
-		if missed && !retry {
-			return w.tell(r, notice.RotationOverdue, "", map[string]string{"due": due.UTC().Format(time.RFC3339)})
-		}
-		return nil
+		return overdue()
 	})
 }
 

@@ -245,7 +245,8 @@ func (s *Service) describe(r kv.Reader, f *found) (Description, error) {
 		slices.Sort(labels)
 	}
 	if h.Rotation != nil && h.Rotation.Enabled && h.Deleted == 0 {
-		d.NextRotation = when(h.nextRun(f.home))
+		next, _ := h.nextRun(f.home)
+		d.NextRotation = when(next)
 	}
 	return d, nil
 }

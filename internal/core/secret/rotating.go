@@ -140,23 +140,24 @@ func (h *head) work(n name.Secret) int64 {
 		soonest(h.Retiring[i].due())
 	}
 	if h.Deleted == 0 && h.Rotation != nil && h.Rotation.Enabled {
-		soonest(h.nextRun(n))
+		at, _ := h.nextRun(n)
+		soonest(at)
 	}
 	return first
 }
 
 // nextRun is when the next rotation is due, not before a grace that was promised is
-// over; 0: never.
-func (h *head) nextRun(n name.Secret) int64 {
-	at := h.Rotation.Retry
-	if at == 0 {
-		t, _, ok := h.Rotation.next(n)
+// over, and when its window closes; 0: never.
+func (h *head) nextRun(n name.Secret) (at int64, closes time.Time) {
+	r := h.Rotation
+	if at, closes = r.Retry, when(r.Closes); at == 0 {
+		t, c, ok := r.next(n)
 		if !ok {
-			return 0
+			return 0, c
 		}
-		at = micros(t)
+		at, closes = micros(t), c
 	}
-	return max(at, h.graceUntil())
+	return max(at, h.graceUntil()), closes
 }
 
 // graceUntil is the end of the last grace that a credential has.
@@ -174,7 +175,7 @@ func (h *head) index(tx kv.Txn, n name.Secret, gone bool) error {
 	if !gone {
 		if r := h.Rotation; r != nil {
 			if current := h.Labels[name.Current].Number; current != r.Seen {
-				r.Seen, r.Put = current, h.Changed
+				r.Seen, r.Put, r.Retry = current, h.Changed, 0 // it counts as a rotation
 			}
 		}
 		at = h.work(n)
@@ -364,8 +365,8 @@ func (s *Service) rotationState(r kv.Reader, ref RotationRef, values bool, now t
 	for l, at := range h.Labels {
 		out.Labels[l] = at.Number
 	}
-	if _, closes, ok := h.Rotation.next(ref.Secret); ok {
-		out.Due, out.Closes = when(h.nextRun(ref.Secret)), closes
+	if at, closes := h.nextRun(ref.Secret); at != 0 && h.Rotation.Enabled {
+		out.Due, out.Closes = when(at), closes
 	}
 	if !values {
 		return out, nil
@@ -523,8 +524,19 @@ func (r *Rotating) Due() (at, closes time.Time) {
 	if h.Deleted != 0 || !h.Rotation.Enabled {
 		return at, closes
 	}
-	_, closes, _ = h.Rotation.next(r.e.f.Secret)
-	return when(h.nextRun(r.e.f.Secret)), closes
+	next, closes := h.nextRun(r.e.f.Secret)
+	return when(next), closes
+}
+
+// CatchUp is when a rotation whose window has passed is made up for, and the end of the
+// window that it then has: now, unless there are no rotations on this day.
+func (r *Rotating) CatchUp() (at, closes time.Time, err error) {
+	p, err := r.Rotation.Plan()
+	if err != nil {
+		return at, closes, err
+	}
+	at, closes = p.CatchUp(r.Rotation.anchor(p), r.Tx.Now, seedOf(r.e.f.Secret))
+	return at, closes, nil
 }
 
 // Begin begins a rotation, as RotateRequest asks for one.

@@ -422,9 +422,13 @@ func (r *Rotation) next(n name.Secret) (at, closes time.Time, ok bool) {
 	if err != nil {
 		return at, closes, false
 	}
-	last := when(max(r.Last, r.Put, r.Since))
-	_, at, closes, ok = p.Next(p.Schedule.Anchor(when(r.Since), last), when(max(r.Last, r.Put, r.Since, r.Tried)), seedOf(n))
+	_, at, closes, ok = p.Next(r.anchor(p), when(max(r.Last, r.Put, r.Since, r.Tried)), seedOf(n))
 	return at, closes, ok
+}
+
+// anchor is what the dates of its schedule are counted from.
+func (r *Rotation) anchor(p schedule.Plan) time.Time {
+	return p.Schedule.Anchor(when(r.Since), when(max(r.Last, r.Put, r.Since)))
 }
 
 // seedOf spreads the jitter of secrets.

@@ -55,8 +55,8 @@ func rotationFacts(f *found, now time.Time) RotationFacts {
 	}
 	if r := h.Rotation; r != nil {
 		out.Kind, out.Enabled, out.Settings, out.Last, out.Failure = r.Kind(), r.Enabled, *r, when(r.Last), r.Failure
-		if _, closes, ok := r.next(f.home); ok && h.Deleted == 0 {
-			out.Next, out.Closes = when(h.nextRun(f.home)), closes
+		if at, closes := h.nextRun(f.home); at != 0 && r.Enabled && h.Deleted == 0 {
+			out.Next, out.Closes = when(at), closes
 			out.Overdue = out.Run == nil && out.Next.Before(now.Add(-time.Minute))
 		}
 	}
