@@ -98,6 +98,7 @@ import (
 	secrettag "countersign/internal/cli/secret/tag"
 	secretuntag "countersign/internal/cli/secret/untag"
 	secretupdate "countersign/internal/cli/secret/update"
+	secretverify "countersign/internal/cli/secret/verify"
 	secretversions "countersign/internal/cli/secret/versions"
 	"countersign/internal/cli/server/backup"
 	"countersign/internal/cli/server/completion"
@@ -271,6 +272,7 @@ func addCommands(root *cobra.Command, e *env.Env) {
 		secretuntag.NewCmd(e, nil),
 		secretdelete.NewCmd(e, nil),
 		secretrestore.NewCmd(e, nil),
+		secretverify.NewCmd(e, nil),
 		rotate.NewCmd(e, nil),
 		env.Group("rotation", "Rotation: how and when secrets get new values", "  countersign rotation set payments/api-key --rotator random --days 30",
 			rotationset.NewCmd(e, nil), rotationshow.NewCmd(e, nil), rotationcancel.NewCmd(e, nil), rotationcalendar.NewCmd(e, nil),

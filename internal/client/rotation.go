@@ -189,3 +189,28 @@ func (c *Client) Rotators(ctx context.Context) ([]Rotator, error) {
 	err := c.call(ctx, request{method: "GET", path: "/rotators"}, &out)
 	return out.Items, err
 }
+
+// What a presented value can be.
+const (
+	MatchCurrent  = "current"
+	MatchPrevious = "previous"
+	MatchNone     = "none"
+)
+
+// Verified tells what a presented value is.
+type Verified struct {
+	Match   string    `json:"match"`
+	Version uint64    `json:"version,omitempty"`
+	Until   time.Time `json:"until,omitzero"` // end of the grace of a previous value
+}
+
+// Verify tells whether a presented value is that of a secret, or with key of one
+// member of it.
+func (c *Client) Verify(ctx context.Context, name, key string, p Payload) (Verified, error) {
+	var out Verified
+	body := struct {
+		wireValue
+		Key string `json:"key,omitempty"`
+	}{p.wire(), key}
+	return out, c.call(ctx, request{method: "POST", path: "/secret/verify", query: q("name", name), body: body}, &out)
+}

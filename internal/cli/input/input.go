@@ -30,12 +30,17 @@ type Source struct {
 	File string // path, or "-" for standard input; default: standard input when piped, else a prompt
 	Trim bool   // drop one line end at the end
 	What string // the prompt, such as "value of myapp/database"
+	Once bool   // the prompt asks once: what is given is compared, not kept
 }
 
 // Value reads a secret value.
 func Value(ctx context.Context, s *streams.Streams, src Source) (sensitive.Bytes, error) {
 	if src.File == "" && s.InTerminal {
-		v, err := s.AskTwice(ctx, src.What)
+		ask := s.AskTwice
+		if src.Once {
+			ask = s.Ask
+		}
+		v, err := ask(ctx, src.What)
 		if err == nil && v.Len() == 0 {
 			err = exit.Usagef("the value is empty; nothing was done")
 		}

@@ -310,7 +310,7 @@ func onSecrets(op Op) bool {
 
 // disclosing are the operations that read what an auditor is not shown: values,
 // and what is somebody's own.
-var disclosing = map[Op]bool{ReadValue: true, BatchReadValue: true, RandomPassword: true, Backup: true,
+var disclosing = map[Op]bool{VerifyValue: true, ReadValue: true, BatchReadValue: true, RandomPassword: true, Backup: true,
 	LookupOwnToken: true, OwnCapabilities: true, ReadCubbyhole: true, ListCubbyhole: true, LookupWrapping: true,
 	GeneratePassword: true, AuditHash: true, IssueIdentityToken: true}
 

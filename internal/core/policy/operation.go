@@ -166,6 +166,7 @@ const (
 	UndeleteVersion
 	DestroyVersion
 
+	VerifyValue
 	ListRotations
 	RotationCreate
 	RotationSet

@@ -147,6 +147,8 @@ var operations = [numOps]Operation{
 	UndeleteVersion: {"UndeleteVersion", "countersign:UndeleteSecretVersion", "update MOUNT/undelete/NAME", AccessWrite, KindSecret, shapeSecret},
 	DestroyVersion:  {"DestroyVersion", "countersign:DestroySecretVersion", "update MOUNT/destroy/NAME", AccessWrite, KindSecret, shapeSecret},
 
+	VerifyValue: {"VerifyValue", "countersign:VerifySecretValue", "update MOUNT/verify-value/NAME", AccessRead, KindSecret, shapeSecret},
+
 	// Rotation. Its steps are the server's own, so that nobody needs permission for
 	// one; each has its record.
 	ListRotations:  {"ListRotations", "countersign:ListRotations", "list sys/rotations", AccessList, KindNone, shapeNone},

@@ -111,6 +111,7 @@ type Service struct {
 	purged   due.Bell // wakes the purge job
 	kinds    rotator.Kinds
 	rotates  due.Bell // wakes the job that rotates
+	misses   misses
 }
 
 // New returns a Service. Its background work is in Run.

@@ -319,6 +319,8 @@ func golden() [][3]string {
 		{"POST", "/secret/rotate/dry-run?name=a/b", `{}`},
 		{"POST", "/secret/rotate?name=a/b", `{"revoke_previous":"now","reason":"r"}`},
 		{"GET", "/secret/rotation?name=a/b", ""},
+		{"POST", "/secret/verify?name=a/b", `{"value":"guess"}`},
+		{"POST", "/secret/verify?name=a/b", `{"binary":"AAE=","key":""}`},
 		{"GET", "/rotations?until=2190-01-01T00:00:00Z", ""},
 		{"GET", "/rotators", ""},
 		{"DELETE", "/secret/rotation?name=a/b&reason=r", ""},

@@ -202,6 +202,7 @@ func rotationRows() []route {
 			}),
 		row(route{method: "POST", path: "/secret/rotate", op: policy.Rotate, deadline: deadline, mayLack: true, params: []param{named}}, rotateNow),
 		row(route{method: "POST", path: "/secret/rotate/dry-run", op: policy.Rotate, name: "DryRunRotation", deadline: long, mayLack: true, params: []param{named}}, dryRun),
+		row(route{method: "POST", path: "/secret/verify", op: policy.VerifyValue, deadline: deadline, params: []param{named}}, verifyValue),
 		row(route{method: "GET", path: "/rotations", op: policy.ListRotations, deadline: deadline, params: []param{{name: "until", kind: instant}}},
 			func(a *api, c *call, _ *none) func(context.Context) (calendarView, error) {
 				until := c.time("until")
@@ -280,5 +281,30 @@ func dryRun(a *api, c *call, in *dryRunBody) func(context.Context) (reportView, 
 		return reportView{Name: r.Name, Rotator: r.Kind, On: r.On, OK: r.OK, Previous: r.Previous, Steps: views(r.Steps, func(s rotation.Checked) reportStep {
 			return reportStep{Step: s.Step, OK: s.Failure == nil, Micros: s.Took.Microseconds(), Failure: viewFailure(s.Failure)}
 		})}, err
+	}
+}
+
+type verifyBody struct {
+	payload
+	Key string `json:"key"`
+}
+
+// verifiedView tells what a presented value is.
+type verifiedView struct {
+	Match   secret.Match `json:"match"`
+	Version uint64       `json:"version,omitempty"`
+	Until   time.Time    `json:"until,omitzero"`
+}
+
+func verifyValue(a *api, c *call, in *verifyBody) func(context.Context) (verifiedView, error) {
+	req := secret.VerifyRequest{ID: c.secret(), Key: in.Key}
+	if v := in.input(c); v != nil {
+		req.Value = v.Data
+	} else {
+		c.fail("value", "give the value that was presented")
+	}
+	return func(ctx context.Context) (verifiedView, error) {
+		v, err := a.Secrets.Verify(ctx, c.who, req)
+		return verifiedView{Match: v.Match, Version: v.Version, Until: v.Until}, err
 	}
 }
