@@ -74,7 +74,7 @@ type Job struct {
 	Note    string            // that Create returned; empty in Create
 
 	Current  Value // AWSCURRENT; empty when the secret has no value yet
-	Pending  Value // the new value; empty in Create, and where the rotation made none
+	Pending  Value // the new value; see Create for when there is one there; empty where the rotation made none
 	Previous Value // AWSPREVIOUS; empty when there is none
 
 	// Related are the values of the secrets that options of Kind.Secrets name, by
@@ -104,7 +104,8 @@ const MaxNote = 1024
 type Rotator interface {
 	// Create makes the new value. It may look at the target and alters nothing. It
 	// may be called again after a value that it returned was lost; the last that it
-	// returned is the one that counts.
+	// returned is the one that counts. j.Pending is empty, but when a rotation that
+	// stopped goes on: then it is what that one made, and the target may have it.
 	Create(ctx context.Context, j Job) (Created, error)
 	// Set makes the target accept j.Pending. If the target can have both, it goes on
 	// accepting j.Current.
@@ -120,7 +121,8 @@ type Rotator interface {
 	// Set left there: a user that it made, a second password. It may be called
 	// whatever of Set was done, also nothing. j.Current may be another value than
 	// Set saw: whatever is current is what shall hold. Where Kind.Undoes is false it
-	// is not called.
+	// is not called. A Failure whose cause is ErrCannotUndo says that this target cannot
+	// be brought back, however often that is tried.
 	Undo(ctx context.Context, j Job) error
 	// Retire makes the target accept j.Previous no more, and goes on accepting
 	// j.Current, which is the value that this rotation made. Where the target has
@@ -173,6 +175,11 @@ type Kind struct {
 	Stores bool
 	// User is the principal as which that is done, "" for none. Nil: there is none.
 	User func(account string, options map[string]string) string
+	// May refuses settings that an account may not have, as Check does those that
+	// nobody may. Nil: every account may have all.
+	May func(account string, options map[string]string) error
+	// Timeout is that of one step, 0 for the server's. Nil: it is the server's.
+	Timeout func(options map[string]string) time.Duration
 }
 
 // Kinds is the list of rotators that a server has.
@@ -210,6 +217,25 @@ func (k *Kind) Accept(options map[string]string) error {
 		return nil
 	}
 	return k.Check(options)
+}
+
+// AcceptFor is Accept for the settings of a secret of an account.
+func (k *Kind) AcceptFor(account string, options map[string]string) error {
+	if err := k.Accept(options); err != nil || k.May == nil {
+		return err
+	}
+	return k.May(account, options)
+}
+
+// Patience is how long one step may take under these settings; server is what the
+// server gives to steps of which nothing else is known.
+func (k *Kind) Patience(options map[string]string, server time.Duration) time.Duration {
+	if k.Timeout != nil {
+		if d := k.Timeout(options); d != 0 {
+			return d
+		}
+	}
+	return server
 }
 
 // Leaves is what becomes of the previous credential under these settings.
@@ -291,6 +317,10 @@ func (f *Failure) Unwrap() error { return f.Err }
 func Fail(c Class, cause error, format string, args ...any) *Failure {
 	return &Failure{Class: c, Msg: fmt.Sprintf(format, args...), Err: cause}
 }
+
+// ErrCannotUndo is the cause of the Failure of an Undo that the target does not know:
+// the rotation then ends as one of a kind that does not undo.
+var ErrCannotUndo = errors.New("the target cannot undo")
 
 // Why returns the class and the text of an error that a step returned, both safe to
 // show.

@@ -119,7 +119,7 @@ func (r *report) do(step string, f func() error) bool {
 func (s *Service) check(ctx context.Context, w *worker, r *report) (job rotator.Job, ok bool) {
 	limited := func(f func(ctx context.Context) error) func() error {
 		return func() error {
-			ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+			ctx, cancel := context.WithTimeout(ctx, w.patience())
 			defer cancel()
 			return f(ctx)
 		}
@@ -128,7 +128,7 @@ func (s *Service) check(ctx context.Context, w *worker, r *report) (job rotator.
 		if w.kind == nil {
 			return rotator.Fail(rotator.Unsuitable, nil, "this server has no rotator %q", w.st.Rotation.Kind())
 		}
-		return w.kind.Accept(w.st.Rotation.Settings())
+		return w.kind.AcceptFor(w.st.Account, w.st.Rotation.Settings())
 	}) || !r.do("secrets", func() (err error) {
 		job, err = w.job(ctx)
 		return err
@@ -174,7 +174,7 @@ func (s *Service) rehearse(ctx context.Context, w *worker, options map[string]st
 	var job rotator.Job
 	step := func(name string, f func(context.Context) error) bool {
 		return r.do("rehearse-"+name, func() error {
-			ctx, cancel := context.WithTimeout(ctx, s.Timeout)
+			ctx, cancel := context.WithTimeout(ctx, w.patience())
 			defer cancel()
 			return f(ctx)
 		})

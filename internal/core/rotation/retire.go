@@ -178,7 +178,7 @@ func (w *worker) endOf(ctx context.Context, e secret.Retiring) error {
 		return err
 	}
 	job.Previous, job.Pending = given(old), rotator.Value{}
-	ctx, cancel := context.WithTimeout(ctx, w.s.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, w.patience())
 	defer cancel()
 	return w.rotator.Retire(ctx, job)
 }

@@ -303,6 +303,78 @@ func TestStuck(t *testing.T) {
 	})
 }
 
+// TestCannotUndo: a rotation that fails and cannot be undone stops, and the next
+// goes on with what it made, and with nothing else.
+func TestCannotUndo(t *testing.T) {
+	inBubble(t, false, func(f *fixture) {
+		f.x.goesOn = true
+		f.x.fails = func(s string, d bool) error {
+			switch s {
+			case "test":
+				return down()
+			case "undo":
+				return rotator.Fail(rotator.Unsuitable, rotator.ErrCannotUndo, "it cannot be undone")
+			}
+			return nil
+		}
+		out, err := f.rotate("db", with("test"))
+		f.must(err)
+		time.Sleep(time.Hour)
+		made := f.read("db", name.Pending)
+		if st := f.status("db"); st.State != rotation.Failed || st.History[0].Result != secret.RotationStopped || st.Failure.Step != "test" ||
+			made == "" || f.read("db", name.Current) != first || f.notices() != "rotation.failed test" {
+			t.Fatalf("%+v, %+v, notices %s, a value is pending: %t", st.History, st.Failure, f.notices(), made != "")
+		}
+		db := coretest.ID(t, "db")
+		move := func(from, to string) {
+			_, err := f.Secrets.MoveLabel(f.t.Context(), f.Admin, secret.LabelRequest{ID: db, Label: name.Pending, From: from, To: to, Infer: true})
+			f.must(err)
+		}
+		other := f.id()
+		_, err = f.Secrets.PutValue(f.t.Context(), f.Admin, secret.PutRequest{ID: db, VersionID: other, Labels: []string{"other"}, Value: secret.Input{Data: sensitive.FromString(`{"username":"app","password":"chosen"}`)}})
+		f.must(err)
+		move(out.VersionID, other)
+		if _, err := f.rotate("db"); !errs.Is(err, errs.Precondition) {
+			t.Fatalf("what somebody put in its place is gone on with: %v", err)
+		}
+		move(other, out.VersionID)
+		f.x.fails = func(string, bool) error { return nil }
+		again, err := f.rotate("db")
+		f.must(err)
+		settle()
+		f.clean()
+		if again.VersionID != out.VersionID || f.read("db", name.Current) != made {
+			t.Error("it did not go on with the version that it had made")
+		}
+	})
+}
+
+// TestPatience: a kind may give its steps more time than the server does.
+func TestPatience(t *testing.T) {
+	inBubble(t, false, func(f *fixture) {
+		f.x.took = 2 * time.Minute
+		f.x.patience = 3 * time.Minute
+		_, err := f.rotate("db", with("test"))
+		f.must(err)
+		time.Sleep(time.Hour)
+		f.clean()
+		if f.read("db", name.Current) == first {
+			t.Errorf("it did not rotate: %+v", f.status("db").Failure)
+		}
+	})
+}
+
+// TestNotForAccount: settings that an account may not have are refused when they are
+// saved.
+func TestNotForAccount(t *testing.T) {
+	inBubble(t, false, func(f *fixture) {
+		_, err := f.rotate("db", with("test"), func(r *secret.RotateRequest) { r.Options = map[string]string{"admin": "elsewhere"} })
+		if e := errs.As(err); !errs.Is(err, errs.Invalid) || e.Field != "admin" {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 // TestOnlyForward: what cannot be undone, and works, becomes current.
 func TestOnlyForward(t *testing.T) {
 	inBubble(t, false, func(f *fixture) {

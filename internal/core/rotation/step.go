@@ -3,6 +3,7 @@ package rotation
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"time"
 
@@ -149,7 +150,7 @@ func (w *worker) act(ctx context.Context, step secret.Step, job rotator.Job) (ma
 	if w.kind == nil {
 		return made, rotator.Fail(rotator.Unsuitable, nil, "this server has no rotator %q", w.st.Rotation.Kind())
 	}
-	ctx, cancel := context.WithTimeout(ctx, w.s.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, w.patience())
 	defer cancel()
 	switch step {
 	case secret.StepCreate:
@@ -168,6 +169,14 @@ func (w *worker) act(ctx context.Context, step secret.Step, job rotator.Job) (ma
 		err = w.rotator.Finish(ctx, job)
 	}
 	return made, err
+}
+
+// patience is how long one step may take.
+func (w *worker) patience() time.Duration {
+	if w.kind == nil {
+		return w.s.Timeout
+	}
+	return w.kind.Patience(w.st.Rotation.Settings(), w.s.Timeout)
 }
 
 // done writes down that the step at hand was done, and what comes next.
@@ -203,6 +212,8 @@ func (w *worker) keep(r *secret.Rotating, made rotator.Created) (why string, err
 	switch {
 	case err != nil || stored && w.kind.Stores:
 		return "", err
+	case stored && made.Value.Data.Equal(w.st.Value(r.Run.Number).Data): // the rotation goes on with what it made before
+		return "", nil
 	case made.Value.Empty():
 		return "what was called has not stored a value as the version that it was asked for", nil
 	}
@@ -293,10 +304,13 @@ func (w *worker) tested(r *secret.Rotating, why *secret.Failure) error {
 // window.
 func (w *worker) end(r *secret.Rotating, result string) error {
 	run, now := r.Run, r.Tx.Now
-	if result == secret.RotationUndone {
+	switch result {
+	case secret.RotationUndone:
 		if err := r.DropPending(); err != nil {
 			return err
 		}
+	case secret.RotationStopped:
+		r.Rotation.Stopped = run.Number
 	}
 	cancelled := run.Why != nil && run.Why.Class == classCancelled
 	if cancelled && result == secret.RotationUndone {
@@ -363,6 +377,9 @@ func (w *worker) undo(ctx context.Context) error {
 			r.Run.Step, r.Run.Failed, r.Run.Error, r.Run.Cancelled, r.Run.Next = secret.StepFinish, 0, nil, false, r.Tx.Now.UnixMicro()
 			return nil
 		}
+		if errors.Is(err, rotator.ErrCannotUndo) {
+			return w.end(r, secret.RotationStopped)
+		}
 		r.Run.Failed++
 		r.Run.Error = f
 		r.Run.Next = r.Tx.Now.Add(backoff(firstBackoff, undoBackoff, r.Run.Failed)).UnixMicro()
@@ -379,7 +396,7 @@ func (w *worker) takeBack(ctx context.Context, job rotator.Job) error {
 	if w.kind == nil {
 		return rotator.Fail(rotator.Unsuitable, nil, "this server has no rotator %q", w.st.Rotation.Kind())
 	}
-	ctx, cancel := context.WithTimeout(ctx, w.s.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, w.patience())
 	defer cancel()
 	return w.rotator.Undo(ctx, job)
 }
@@ -390,7 +407,7 @@ func (w *worker) onlyForward(ctx context.Context, job rotator.Job) bool {
 	if w.kind == nil || job.Pending.Empty() || job.Current.Empty() || w.st.Number != w.st.Run.Base {
 		return false
 	}
-	ctx, cancel := context.WithTimeout(ctx, w.s.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, w.patience())
 	defer cancel()
 	if w.rotator.Test(ctx, job) != nil {
 		return false

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"countersign/internal/errs"
 	"countersign/internal/rotator"
 )
 
@@ -24,6 +25,9 @@ type target struct {
 	fails func(step string, done bool) error
 	calls []string
 	took  time.Duration // of each step
+
+	patience time.Duration // that the kind gives a step
+	goesOn   bool          // with a value that a rotation made which stopped
 }
 
 func newTarget(pair bool) *target {
@@ -39,7 +43,14 @@ func (x *target) kind() rotator.Kind {
 	}
 	return rotator.Kind{Name: "test", Help: "a target in memory", Fate: fate, Undoes: true, Passwords: true,
 		Options: []rotator.Option{{Name: "admin", Help: "h", Secret: true}},
-		New:     func(rotator.Env) rotator.Rotator { return x }}
+		Timeout: func(map[string]string) time.Duration { return x.patience },
+		May: func(_ string, o map[string]string) error {
+			if o["admin"] == "elsewhere" {
+				return errs.InvalidField("admin", "it is another account's")
+			}
+			return nil
+		},
+		New: func(rotator.Env) rotator.Rotator { return x }}
 }
 
 func (x *target) step(ctx context.Context, name string, do func() error) error {
@@ -99,6 +110,10 @@ func (x *target) Called() string {
 
 func (x *target) Create(ctx context.Context, j rotator.Job) (made rotator.Created, err error) {
 	return made, x.step(ctx, "create", func() error {
+		if x.goesOn && !j.Pending.Empty() {
+			made.Value = j.Pending
+			return nil
+		}
 		o, err := rotator.ParseObject(j.Current)
 		if err != nil {
 			return err

@@ -70,6 +70,7 @@ type Rotation struct {
 	Closes  int64    `cbor:"22,keyasint,omitempty" json:"-"`                 // end of the window in which it is, microseconds
 	Failure *Failure `cbor:"23,keyasint,omitempty" json:"failure,omitempty"` // why the last rotation failed; nil: it did not
 	Revoked uint64   `cbor:"24,keyasint,omitempty" json:"-"`                 // version whose predecessor was revoked at once
+	Stopped uint64   `cbor:"25,keyasint,omitempty" json:"-"`                 // version that a rotation made which stopped: the next goes on with it
 }
 
 // labelled is where a label is: enough of the version to read it by label.

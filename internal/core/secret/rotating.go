@@ -204,14 +204,14 @@ func (e *edit) beginRun(tx *change.Tx, run Run) error {
 	current := h.Labels[name.Current]
 	pending, labelled := h.Labels[name.Pending]
 	kind := e.s.kinds.Find(h.Rotation.Kind())
-	stores := kind != nil && kind.Stores
+	goesOn := kind != nil && kind.Stores || h.Rotation.Stopped == pending.Number
 	switch {
 	case h.Run != nil:
 		return errs.Coded(errs.Precondition, CodeRotating, "a rotation of the secret is under way")
 	case h.graceUntil() > micros(tx.Now) && !run.Revoke:
 		return errs.Coded(errs.Precondition, CodeInGrace, "the credential that the last rotation replaced is in its grace until %s; a rotation would end it, which has to be asked for",
 			when(h.graceUntil()).Format(time.RFC3339))
-	case labelled && pending.Number != current.Number && (!stores || run.By != "" && !e.resumes()):
+	case labelled && pending.Number != current.Number && (!goesOn || run.By != "" && !e.resumes()):
 		return errs.Coded(errs.Precondition, CodeRotating, "version %d has the label %s: a rotation that stopped, or somebody, left it there", pending.Number, name.Pending)
 	}
 	run.Step, run.Began, run.Next, run.Base = StepCreate, micros(tx.Now), micros(tx.Now), current.Number
@@ -223,7 +223,7 @@ func (e *edit) beginRun(tx *change.Tx, run Run) error {
 	}
 	h.Rotation.Retry, h.Rotation.Tried = 0, micros(tx.Now)
 	h.Run = &run
-	if labelled && pending.Number != current.Number { // the function goes on with what it made
+	if labelled && pending.Number != current.Number { // what was called goes on with what was made
 		run.Version, run.Number, run.Set = pending.ID, pending.Number, true
 		e.out.VersionID, e.out.Number, e.out.Labels = pending.ID, pending.Number, h.labelsOf(pending.Number)
 		return nil

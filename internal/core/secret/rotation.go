@@ -206,7 +206,7 @@ func (r *Rotation) with(req *RotateRequest) Rotation {
 		out = *r
 	}
 	if req.Replace {
-		out = Rotation{Enabled: out.Enabled, Last: out.Last, Put: out.Put, Seen: out.Seen, Tried: out.Tried, Failure: out.Failure, Revoked: out.Revoked}
+		out = Rotation{Enabled: out.Enabled, Last: out.Last, Put: out.Put, Seen: out.Seen, Tried: out.Tried, Failure: out.Failure, Revoked: out.Revoked, Stopped: out.Stopped}
 	}
 	if req.Function != "" {
 		out.Function, out.Rotator, out.Options = req.Function, "", nil
@@ -223,6 +223,9 @@ func (r *Rotation) with(req *RotateRequest) Rotation {
 			out.Function = f
 			delete(out.Options, OptionFunction)
 		}
+	}
+	if r != nil && out.Kind() != r.Kind() {
+		out.Stopped = 0 // another kind cannot go on with it
 	}
 	if req.Days != 0 {
 		out.Days, out.Schedule = req.Days, ""
@@ -362,7 +365,7 @@ func (e *rotateEdit) can(rot *Rotation) error {
 	if !e.req.configures() {
 		return nil
 	}
-	if err := kind.Accept(rot.Settings()); err != nil {
+	if err := kind.AcceptFor(e.f.Account, rot.Settings()); err != nil {
 		if rot.Kind() == KindFunction && errs.As(err).Field == OptionFunction {
 			return &errs.Error{Kind: errs.Precondition, Code: CodeNotInvocable, Msg: errs.As(err).Msg}
 		}
