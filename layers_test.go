@@ -36,6 +36,7 @@ var house = []layer{
 	{[]string{"internal/rotator"}, []string{"internal/errs", "internal/sensitive"}},
 	{[]string{"internal/rotator/postgresql", "internal/rotator/mysql"}, []string{"internal/rotator", "internal/rotator/database", "internal/errs", "internal/sensitive"}},
 	{[]string{"internal/rotator/keypair", "internal/rotator/sshkey", "internal/rotator/certificate", "internal/rotator/jwt"}, []string{"internal/rotator", "internal/rotator/keys", "internal/errs", "internal/sensitive"}},
+	{[]string{"internal/rotator/webhook", "internal/rotator/command", "internal/rotator/function"}, []string{"internal/rotator", "internal/rotator/call", "internal/errs", "internal/sensitive"}},
 	{[]string{"internal/rotator/..."}, []string{"internal/rotator", "internal/errs", "internal/sensitive"}},
 
 	{[]string{"internal/core/schedule", "internal/core/hours"}, []string{"internal/errs"}},
@@ -69,7 +70,7 @@ var house = []layer{
 	{[]string{"internal/front/aws/secretsmanager"}, append(front, "internal/front/aws")},
 	{[]string{"internal/front/native", "internal/front/vault"}, front},
 
-	{[]string{"internal/config"}, []string{"internal/name"}},
+	{[]string{"internal/config"}, []string{"internal/errs", "internal/name", "internal/egress"}},
 	{[]string{"internal/dotenv"}, []string{"internal/errs", "internal/sensitive"}},
 	{[]string{"internal/server"}, []string{"internal/..."}},
 	{[]string{"internal/client"}, []string{"internal/errs", "internal/sensitive"}},

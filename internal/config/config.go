@@ -250,7 +250,7 @@ func (c *Config) setDefaults(dir string) {
 	if c.History.MinAge == 0 {
 		c.History.MinAge = Duration(24 * time.Hour)
 	}
-	c.Rotation.setDefaults()
+	c.Rotation.setDefaults(c.Account, abs)
 }
 
 func (c *Config) check() error {

@@ -25,9 +25,14 @@ func (c *Config) checkDevices() error {
 			return refuse("audit.devices_dir", "the audit log is in that folder, or around it")
 		}
 	}
-	for _, f := range []string{c.Seal.Keyfile, c.Seal.Passphrase.File, c.TLS.Key, c.SMTP.PasswordFile} {
+	for _, f := range append(c.Rotation.private(), c.Seal.Keyfile, c.Seal.Passphrase.File, c.TLS.Key, c.SMTP.PasswordFile) {
 		if f != "" && within(f, dir) {
 			return refuse("audit.devices_dir", "a key or password of the server is in that folder")
+		}
+	}
+	for _, f := range c.Rotation.programs() {
+		if within(f, dir) {
+			return refuse("audit.devices_dir", "a command of a rotation is in that folder")
 		}
 	}
 	for _, s := range c.Audit.DeviceSockets {

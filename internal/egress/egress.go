@@ -53,6 +53,8 @@ type Config struct {
 	Allow []netip.Prefix
 	// Timeout is of a whole request. Default DefaultTimeout.
 	Timeout time.Duration
+	// MaxAnswer is how many bytes of an answer are read. Default MaxAnswer.
+	MaxAnswer int64
 	// Lookup resolves a name. Default: the system's resolver.
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Dial connects to an address that was judged. Default: a net.Dialer, which
@@ -67,6 +69,7 @@ type Config struct {
 type Guard struct {
 	allow   []netip.Prefix
 	timeout time.Duration
+	answer  int64
 	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	tls     *tls.Config
@@ -83,9 +86,12 @@ var (
 
 // New makes a Guard.
 func New(c Config) *Guard {
-	g := &Guard{allow: c.Allow, timeout: c.Timeout, lookup: c.Lookup, dial: c.Dial, tls: c.TLS}
+	g := &Guard{allow: c.Allow, timeout: c.Timeout, answer: c.MaxAnswer, lookup: c.Lookup, dial: c.Dial, tls: c.TLS}
 	if g.timeout == 0 {
 		g.timeout = DefaultTimeout
+	}
+	if g.answer == 0 {
+		g.answer = MaxAnswer
 	}
 	if g.lookup == nil {
 		g.lookup = func(ctx context.Context, host string) ([]netip.Addr, error) {
@@ -189,7 +195,7 @@ func (g *Guard) resolve(ctx context.Context, host string) ([]netip.Addr, error) 
 // errors may quote the URL: see Reason.
 func (g *Guard) Client() *http.Client {
 	return &http.Client{
-		Transport: &transport{plain: g.transport(true), tls: g.transport(false)},
+		Transport: &transport{plain: g.transport(true), tls: g.transport(false), answer: g.answer},
 		Timeout:   g.timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error {
 			return http.ErrUseLastResponse
@@ -211,7 +217,10 @@ func (g *Guard) transport(plain bool) *http.Transport {
 }
 
 // transport sends plain requests over connections that were judged as such.
-type transport struct{ plain, tls *http.Transport }
+type transport struct {
+	plain, tls *http.Transport
+	answer     int64 // bytes that are read
+}
 
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if _, err := ParseURL(r.URL.String()); err != nil { // nobody forgot to
@@ -229,7 +238,7 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		_ = res.Body.Close() // it is not read
 		return nil, ErrRedirect
 	}
-	res.Body = limited{io.LimitReader(res.Body, MaxAnswer), res.Body}
+	res.Body = limited{io.LimitReader(res.Body, t.answer), res.Body}
 	return res, nil
 }
 

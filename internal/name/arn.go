@@ -1,6 +1,7 @@
 package name
 
 import (
+	"regexp"
 	"strings"
 
 	"countersign/internal/errs"
@@ -24,6 +25,24 @@ const (
 // ARN returns the secret's Amazon Resource Name with the given suffix.
 func (s Secret) ARN(suffix string) string {
 	return arnPrefix + s.Region + ":" + s.Account + arnMiddle + s.Name + "-" + suffix
+}
+
+// Function is what the ARN of a Lambda function names.
+type Function struct {
+	Region, Account string
+	Name            string
+	Qualifier       string // a version or an alias; may be empty
+}
+
+var functionARN = regexp.MustCompile(`^arn:aws(?:-[a-z]{1,16}){0,3}:lambda:([a-z0-9-]{1,32}):([0-9]{12}):function:([A-Za-z0-9_-]{1,64})(?::([A-Za-z0-9$_-]{1,128}))?$`)
+
+// ParseFunction reads the ARN of a function.
+func ParseFunction(s string) (Function, error) {
+	m := functionARN.FindStringSubmatch(s)
+	if m == nil || Region(m[1]) != nil {
+		return Function{}, errs.InvalidField("function", "the ARN is not one of a function, such as arn:aws:lambda:us-east-1:111122223333:function:NAME")
+	}
+	return Function{Region: m[1], Account: m[2], Name: m[3], Qualifier: m[4]}, nil
 }
 
 // SecretID is how a request names a secret: by name, by full ARN, or by an ARN
