@@ -36,7 +36,7 @@ func serverSide(version string) env.ServerSide {
 		},
 		Init: initStore,
 		Dev: func(ctx context.Context, o env.DevOptions) error {
-			return server.Dev(ctx, server.DevOptions{Dir: o.Dir, Listen: o.Listen, Demo: o.Demo, Stdout: o.Out, Stderr: o.Err, Version: version})
+			return server.Dev(ctx, server.DevOptions{Dir: o.Dir, Listen: o.Listen, Demo: o.Demo, Functions: o.Functions, Stdout: o.Out, Stderr: o.Err, Version: version})
 		},
 		Fsck:          checkStore,
 		VerifyAudit:   verifyAudit,

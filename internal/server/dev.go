@@ -26,12 +26,15 @@ const devAccount = "000000000000"
 
 // DevOptions configure Dev.
 type DevOptions struct {
-	Dir     string    // keeps everything; made when absent
-	Listen  string    // default 127.0.0.1:8200
-	Demo    bool      // prepare a project, a rule and people to try reviews with
-	Stdout  io.Writer // gets one line when requests are answered
-	Stderr  io.Writer // gets what to do next, and the log
-	Version string
+	Dir    string // keeps everything; made when absent
+	Listen string // default 127.0.0.1:8200
+	Demo   bool   // prepare a project, a rule and people to try reviews with
+	// Functions are rotation functions on this machine, each ARN=URL, that call back
+	// as the user "rotator".
+	Functions []string
+	Stdout    io.Writer // gets one line when requests are answered
+	Stderr    io.Writer // gets what to do next, and the log
+	Version   string
 }
 
 // Dev runs a server for trying things out, with everything under one folder:
@@ -102,8 +105,13 @@ func devConfig(o DevOptions) (config.Config, error) {
 	if err != nil {
 		return config.Config{}, err
 	}
-	text := fmt.Sprintf("listen: %q\ndata: %q\naccount: %q\nregions: [us-east-1, us-west-2, eu-west-1]\nlog: {level: warn, format: text}\nsign_in: {loopback_issuer: true}\nrotation: {allow: [127.0.0.0/8, \"::1/128\"]}\n",
-		listen, filepath.Join(dir, "data"), devAccount)
+	var functions []string
+	for _, f := range o.Functions {
+		arn, url, _ := strings.Cut(f, "=")
+		functions = append(functions, fmt.Sprintf("{arn: %q, url: %q, user: rotator}", arn, url))
+	}
+	text := fmt.Sprintf("listen: %q\ndata: %q\naccount: %q\nregions: [us-east-1, us-west-2, eu-west-1]\nlog: {level: warn, format: text}\nsign_in: {loopback_issuer: true}\nrotation: {allow: [127.0.0.0/8, \"::1/128\"], functions: [%s]}\n",
+		listen, filepath.Join(dir, "data"), devAccount, strings.Join(functions, ", "))
 	return config.Parse([]byte(text), dir)
 }
 

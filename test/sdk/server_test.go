@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -33,6 +34,23 @@ type server struct {
 	cmd    *exec.Cmd
 	output *lockedBuffer
 	exited chan error
+	// functions are the rotation functions that it knows, by name, and where it calls
+	// them. At "rotate" nobody listens.
+	functions map[string]string
+}
+
+func functionARN(name string) string {
+	return "arn:aws:lambda:us-east-1:" + account + ":function:" + name
+}
+
+// freeAddress is one on loopback that is free.
+func freeAddress() (string, error) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer ln.Close()
+	return ln.Addr().String(), nil
 }
 
 // lockedBuffer collects what a process writes.
@@ -75,7 +93,17 @@ func startServer() (*server, error) {
 	if err := os.Mkdir(s.home, 0o700); err != nil {
 		return nil, err
 	}
-	s.cmd = exec.Command(bin, "dev", "--dir", s.dir, "--listen", "127.0.0.1:0")
+	args := []string{"dev", "--dir", s.dir, "--listen", "127.0.0.1:0"}
+	s.functions = map[string]string{}
+	for _, name := range []string{"rotate", "rotate-aws", "rotate-steps", "rotate-returns"} {
+		at, err := freeAddress()
+		if err != nil {
+			return nil, err
+		}
+		s.functions[name] = at
+		args = append(args, "--function", functionARN(name)+"=http://"+at)
+	}
+	s.cmd = exec.Command(bin, args...)
 	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + s.home}
 	s.cmd.Stderr = s.output
 	out, err := s.cmd.StdoutPipe()

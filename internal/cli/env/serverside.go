@@ -45,11 +45,13 @@ type InitResult struct {
 
 // DevOptions describe a server for development.
 type DevOptions struct {
-	Demo   bool      // prepare a project, a rule and people to try reviews with
-	Dir    string    // folder for everything
-	Listen string    // host:port; empty for the usual one
-	Out    io.Writer // one line when it is ready to serve
-	Err    io.Writer // what to do next, and the server's log
+	Demo bool // prepare a project, a rule and people to try reviews with
+	// Functions are rotation functions, each ARN=URL.
+	Functions []string
+	Dir       string    // folder for everything
+	Listen    string    // host:port; empty for the usual one
+	Out       io.Writer // one line when it is ready to serve
+	Err       io.Writer // what to do next, and the server's log
 }
 
 // StoreOptions name a store: exactly one of the two is set.

@@ -102,7 +102,7 @@ func (e *labelEdit) Apply(tx *change.Tx) error {
 		tx.NothingToDo()
 		e.out.VersionID, e.out.Number, e.out.Labels = e.req.To, number, h.labelsOf(number)
 		return nil
-	case attached && e.req.From == "" && !e.req.Infer:
+	case attached && e.req.From == "" && !e.req.Infer && !e.Rotates(): // a rotation moves it from where it is
 		return &errs.Error{Kind: errs.Invalid, Code: CodeLabelElsewhere, Field: at.ID,
 			Msg: "the label is on another version, which has to be named"}
 	case e.req.From != "" && (!attached || at.ID != e.req.From):

@@ -129,7 +129,7 @@ like 'arn:aws:secretsmanager:us-west-2:*'
 next
 function=arn:aws:lambda:us-east-1:000000000000:function:rotate
 refused AccessDeniedException "Secrets Manager cannot invoke the specified Lambda function." \
-  rotate-secret --secret-id $id --rotation-lambda-arn $function --rotation-rules AutomaticallyAfterDays=30
+  rotate-secret --secret-id $id --rotation-lambda-arn $function-nobody --rotation-rules AutomaticallyAfterDays=30
 sm rotate-secret --secret-id $id --rotation-lambda-arn $function --no-rotate-immediately --rotation-rules '{"ScheduleExpression":"rate(10 days)"}'
 sm describe-secret --secret-id $id --query '[RotationEnabled,RotationRules.ScheduleExpression]' --output text
 is "$(printf 'True\trate(10 days)')"

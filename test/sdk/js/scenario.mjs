@@ -230,7 +230,7 @@ test('a rotation by hand', async () => {
   await sm.updateSecretVersionStage({ ...finish, RemoveFromVersionId: made.VersionId })
   same((await readJSON(id)).password, plant('new'))
 
-  await refused(command(sdk.RotateSecretCommand, { SecretId: id, RotationLambdaARN: lambda, RotationRules: { AutomaticallyAfterDays: 30 } }), 'AccessDeniedException', 'Secrets Manager cannot invoke the specified Lambda function.')
+  await refused(command(sdk.RotateSecretCommand, { SecretId: id, RotationLambdaARN: `${lambda}-nobody`, RotationRules: { AutomaticallyAfterDays: 30 } }), 'AccessDeniedException', 'Secrets Manager cannot invoke the specified Lambda function.')
   await sm.rotateSecret({ SecretId: id, RotationLambdaARN: lambda, RotationRules: { AutomaticallyAfterDays: 30 }, RotateImmediately: false })
   assert.equal((await sm.describeSecret({ SecretId: id })).RotationRules.AutomaticallyAfterDays, 30)
   await sm.cancelRotateSecret({ SecretId: id })

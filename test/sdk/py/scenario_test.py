@@ -348,7 +348,7 @@ class Scenario(unittest.TestCase):
     def test_rotation(self):
         id = self.create()["Name"]
         self.refused("InvalidRequestException", "No Lambda rotation function ARN is associated with this secret.", self.sm.rotate_secret, SecretId=id)
-        self.refused("AccessDeniedException", "Secrets Manager cannot invoke the specified Lambda function.", self.sm.rotate_secret, SecretId=id, RotationLambdaARN=FUNCTION, RotationRules={"AutomaticallyAfterDays": 30})
+        self.refused("AccessDeniedException", "Secrets Manager cannot invoke the specified Lambda function.", self.sm.rotate_secret, SecretId=id, RotationLambdaARN=FUNCTION + "-nobody", RotationRules={"AutomaticallyAfterDays": 30})
         self.sm.rotate_secret(SecretId=id, RotationLambdaARN=FUNCTION, RotateImmediately=False, RotationRules={"ScheduleExpression": "cron(0 8 1 * ? *)", "Duration": "2h"})
         described = self.sm.describe_secret(SecretId=id)
         self.assertEqual(described["RotationRules"], {"ScheduleExpression": "cron(0 8 1 * ? *)", "Duration": "2h"})

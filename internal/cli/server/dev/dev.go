@@ -3,6 +3,7 @@ package dev
 
 import (
 	"context"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -12,10 +13,11 @@ import (
 
 // Options of the command.
 type Options struct {
-	Env    *env.Env
-	Dir    string
-	Listen string
-	Demo   bool
+	Env       *env.Env
+	Dir       string
+	Listen    string
+	Demo      bool
+	Functions []string // ARN=URL
 }
 
 // NewCmd makes the command; run stands in for Run in tests.
@@ -36,7 +38,12 @@ a shell at the server. One line is printed to standard output when it is ready.
 
 With --demo there are a project with two environments, a rule that protects one
 of them, and three who share the work: alice, who proposes, bob, who approves,
-and ci, a machine. DIR/alice.env and so on make a shell theirs.`,
+and ci, a machine. DIR/alice.env and so on make a shell theirs.
+
+With --function, rotations call the rotation function of that ARN at the URL, on
+this machine, as AWS Lambda or its runtime interface emulator serves it. What
+the function writes back counts as the rotator's when it comes from the user or
+machine "rotator".`,
 		Example: `  countersign dev
   countersign dev --demo
   countersign dev --dir sandbox --listen 127.0.0.1:9200
@@ -46,12 +53,18 @@ and ci, a machine. DIR/alice.env and so on make a shell theirs.`,
 			if o.Dir == "" {
 				return exit.Usagef("--dir is empty: name a folder")
 			}
+			for _, f := range o.Functions {
+				if arn, url, ok := strings.Cut(f, "="); !ok || arn == "" || url == "" {
+					return exit.Usagef("--function is ARN=URL")
+				}
+			}
 			return run(cmd.Context(), o)
 		},
 	}
 	cmd.Flags().StringVar(&o.Dir, "dir", ".countersign", "the folder `DIR` for everything")
 	cmd.Flags().BoolVar(&o.Demo, "demo", false, "prepare a project, a protection rule and people to try reviews with")
 	cmd.Flags().StringVar(&o.Listen, "listen", "127.0.0.1:8200", "listen on this `ADDRESS`, a loopback one; port 0 takes a free one")
+	cmd.Flags().StringArrayVar(&o.Functions, "function", nil, "call the rotation function at `ARN=URL`; repeat it for more")
 	return cmd
 }
 
@@ -61,5 +74,5 @@ func Run(ctx context.Context, o *Options) error {
 		return env.ErrNoServer
 	}
 	s := o.Env.Streams
-	return o.Env.Server.Dev(ctx, env.DevOptions{Dir: o.Dir, Listen: o.Listen, Demo: o.Demo, Out: s.Out, Err: s.Err})
+	return o.Env.Server.Dev(ctx, env.DevOptions{Dir: o.Dir, Listen: o.Listen, Demo: o.Demo, Functions: o.Functions, Out: s.Out, Err: s.Err})
 }
