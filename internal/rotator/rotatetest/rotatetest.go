@@ -169,8 +169,8 @@ func secrets(v rotator.Value) (out []string) {
 func rotate(t *testing.T, x *Target) {
 	j := x.Job
 	seen := map[string]bool{string(j.Current.Data.Reveal()): true}
-	for round := range 4 {
-		old := j.Current
+	for round := range 5 {
+		old, before := j.Current, j.Previous
 		j = x.create(t, j)
 		if v := string(j.Pending.Data.Reveal()); seen[v] {
 			t.Fatal("a value came twice")
@@ -192,6 +192,17 @@ func rotate(t *testing.T, x *Target) {
 		}
 		x.do(t, 1, j, x.test(), x.finish())
 		j = moved(j)
+		if !before.Empty() { // the value before the previous one ends, late, and no other
+			late := j
+			late.Previous = before
+			x.do(t, 2, late, x.retire())
+			if !x.accepts(t, j.Current) || fate == rotator.Kept && !x.accepts(t, j.Previous) {
+				t.Fatalf("round %d: retiring the value before the previous one ended another", round)
+			}
+		}
+		if round%2 == 1 && x.Accepts != nil { // it stays until the next rotation is done
+			continue
+		}
 		x.do(t, 1, j, x.retire())
 		if !x.accepts(t, j.Current) {
 			t.Fatalf("round %d: after retire the current value is not accepted", round)
