@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -59,6 +60,8 @@ func Run(t *testing.T, fresh func(t *testing.T) *Target) {
 	t.Run("no-object", func(t *testing.T) { noObject(t, fresh(t)) })
 	t.Run("ended", func(t *testing.T) { ended(t, fresh(t)) })
 	t.Run("broken", func(t *testing.T) { broken(t, fresh(t)) })
+	t.Run("interrupted", func(t *testing.T) { interrupted(t, fresh(t)) })
+	t.Run("concurrent", func(t *testing.T) { concurrent(t, fresh) })
 	t.Run("options", func(t *testing.T) { options(t, fresh(t)) })
 }
 
@@ -293,7 +296,7 @@ func undoOther(t *testing.T, x *Target) {
 	if !x.Kind.Undoes {
 		t.Skip("this rotator says that it cannot undo")
 	}
-	if x.Kind.Passwords == false {
+	if !x.Kind.Passwords {
 		t.Skip("only a password can be chosen by somebody else")
 	}
 	j := x.create(t, x.Job)
@@ -387,13 +390,18 @@ func broken(t *testing.T, x *Target) {
 	}
 	j := x.create(t, x.Job)
 	x.Break(t)
-	for _, s := range []step{x.set(), x.test(), x.undo()} {
-		if s.name == "undo" && !x.Kind.Undoes {
+	for _, s := range []step{x.set(), x.test(), x.undo(), {"retire", func(ctx context.Context, j rotator.Job) error { return x.Rotator.Retire(ctx, moved(j)) }}} {
+		if s.name == "undo" && !x.Kind.Undoes || s.name == "retire" && x.fate() != rotator.Kept {
 			continue
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		const limit = 500 * time.Millisecond
+		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		began := time.Now()
 		err := s.do(ctx, j)
 		cancel()
+		if took := time.Since(began); took > limit+2*time.Second {
+			t.Errorf("%s took %s", s.name, took)
+		}
 		if err == nil {
 			t.Errorf("%s succeeded", s.name)
 			continue
@@ -403,6 +411,75 @@ func broken(t *testing.T, x *Target) {
 		}
 		tell(t, err, j)
 	}
+}
+
+// interrupted ends Set at instants of the time that it takes, as a kill does, and then
+// undoes: at once, or after Set was called again.
+func interrupted(t *testing.T, x *Target) {
+	if !x.Kind.Undoes || x.Accepts == nil {
+		t.Skip("there is nothing to take back")
+	}
+	j := x.create(t, x.Job)
+	began := time.Now()
+	x.do(t, 1, j, x.set())
+	took := time.Since(began)
+	x.do(t, 1, j, x.undo())
+	was := x.state(t)
+	const instants = 10
+	for i := range 2 * instants {
+		j := x.create(t, x.Job)
+		ctx, cancel := context.WithTimeout(t.Context(), took*time.Duration(i/2)/instants)
+		err := x.Rotator.Set(ctx, j)
+		cancel()
+		if err != nil {
+			tell(t, err, j)
+		}
+		if i%2 == 0 {
+			x.do(t, 1, j, x.set(), x.test())
+		}
+		x.do(t, 1, j, x.undo())
+		if !x.accepts(t, j.Current) {
+			t.Fatalf("ended after %d of %d parts: the current value is not accepted", i/2, instants)
+		}
+		if x.accepts(t, j.Pending) {
+			t.Errorf("ended after %d of %d parts: the value that was taken back is accepted", i/2, instants)
+		}
+		if is := x.state(t); is != was {
+			t.Fatalf("ended after %d of %d parts: the target was\n%s\nand is\n%s", i/2, instants, was, is)
+		}
+	}
+}
+
+// concurrent rotates different secrets at the same time.
+func concurrent(t *testing.T, fresh func(t *testing.T) *Target) {
+	var list []*Target
+	for range 4 {
+		list = append(list, fresh(t))
+	}
+	var all sync.WaitGroup
+	for _, x := range list {
+		all.Go(func() {
+			j := x.Job
+			for range 3 {
+				ctx, cancel := context.WithTimeout(t.Context(), timeout)
+				made, err := x.Rotator.Create(ctx, j)
+				if err == nil {
+					j.Pending, j.Note = made.Value, made.Note
+					err = x.Rotator.Set(ctx, j)
+				}
+				if err == nil {
+					err = x.Rotator.Test(ctx, j)
+				}
+				cancel()
+				if err != nil {
+					t.Error(tell(t, err, j))
+					return
+				}
+				j = moved(j)
+			}
+		})
+	}
+	all.Wait()
 }
 
 // options holds what the kind says of itself.
