@@ -84,6 +84,7 @@ import (
 	protecttest "countersign/internal/cli/protect/test"
 	rotationcalendar "countersign/internal/cli/rotation/calendar"
 	rotationcancel "countersign/internal/cli/rotation/cancel"
+	rotationjwks "countersign/internal/cli/rotation/jwks"
 	"countersign/internal/cli/rotation/rotate"
 	rotationrotators "countersign/internal/cli/rotation/rotators"
 	rotationset "countersign/internal/cli/rotation/set"
@@ -276,7 +277,7 @@ func addCommands(root *cobra.Command, e *env.Env) {
 		rotate.NewCmd(e, nil),
 		env.Group("rotation", "Rotation: how and when secrets get new values", "  countersign rotation set payments/api-key --rotator random --days 30",
 			rotationset.NewCmd(e, nil), rotationshow.NewCmd(e, nil), rotationcancel.NewCmd(e, nil), rotationcalendar.NewCmd(e, nil),
-			rotationrotators.NewCmd(e, nil)))
+			rotationrotators.NewCmd(e, nil), rotationjwks.NewCmd(e, nil)))
 	add(forReview,
 		propose.NewCmd(e, nil),
 		changestatus.NewCmd(e, nil),

@@ -214,3 +214,14 @@ func (c *Client) Verify(ctx context.Context, name, key string, p Payload) (Verif
 	}{p.wire(), key}
 	return out, c.call(ctx, request{method: "POST", path: "/secret/verify", query: q("name", name), body: body}, &out)
 }
+
+// JWKSet is a set of public keys.
+type JWKSet struct {
+	Keys []map[string]string `json:"keys"`
+}
+
+// PublicKeys returns the public keys of a signing key that rotates.
+func (c *Client) PublicKeys(ctx context.Context, name string) (JWKSet, error) {
+	var out JWKSet
+	return out, c.call(ctx, request{method: "GET", path: "/secret/jwks", query: q("name", name)}, &out)
+}

@@ -170,6 +170,9 @@ type Kind struct {
 	// FateOf is Fate where that depends on the options. Nil: it does not.
 	FateOf func(options map[string]string) Fate
 	New    func(Env) Rotator
+	// Public is what of a value may be known by all, as JSON, such as the set of its
+	// public keys. Nil: there is nothing.
+	Public func(Value) ([]byte, error)
 	// Stores says that what is called puts the new value into the store itself, as
 	// version Job.VersionID, and may move the labels.
 	Stores bool

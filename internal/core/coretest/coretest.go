@@ -37,6 +37,7 @@ import (
 	"countersign/internal/kv/sealed"
 	"countersign/internal/name"
 	"countersign/internal/rotator"
+	"countersign/internal/rotator/jwt"
 	"countersign/internal/rotator/random"
 	"countersign/internal/seal/keyfile"
 )
@@ -94,7 +95,7 @@ func New(t testing.TB, c Config) *Core {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	if c.Kinds == nil {
-		c.Kinds = rotator.Kinds{random.Kind(), Functions()}
+		c.Kinds = rotator.Kinds{random.Kind(), jwt.Kind(), Functions()}
 	}
 	core := &Core{Dir: c.Dir}
 	if c.Dir == "" {

@@ -9,6 +9,7 @@ import (
 	"countersign/internal/core/gate"
 	"countersign/internal/core/policy"
 	"countersign/internal/core/secret"
+	"countersign/internal/errs"
 	"countersign/internal/name"
 	"countersign/internal/rotator"
 )
@@ -63,6 +64,39 @@ func (s *Service) Rotators(ctx context.Context, who caller.Caller) (rotator.Kind
 		return nil, err
 	}
 	return s.Kinds, nil
+}
+
+// CodeNoPublic is the code of NotFound: nothing of the secret is public.
+const CodeNoPublic = "nothing-public"
+
+// Public is what of the current value of a secret may be known by all, as JSON: the
+// JWK set of a signing key. It takes the permission to describe the secret.
+func (s *Service) Public(ctx context.Context, who caller.Caller, id name.SecretID) (out []byte, err error) {
+	none := errs.Coded(errs.NotFound, CodeNoPublic, "nothing of the secret is public: it is not rotated by what publishes keys, or has no value yet")
+	var n name.Secret
+	err = s.Gate.View(ctx, who, policy.Describe, id.Name, func(a *gate.Access) (err error) {
+		n, err = s.Secrets.Locate(a, id, policy.Describe)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	st, err := s.Secrets.RotationState(ctx, secret.RotationRef{Secret: n}, true)
+	if err != nil {
+		return nil, err
+	}
+	if st == nil || st.Deleted {
+		return nil, none
+	}
+	k := s.Kinds.Find(st.Rotation.Kind())
+	v := given(st.Value(st.Number))
+	if k == nil || k.Public == nil || v.Empty() {
+		return nil, none
+	}
+	if out, err = k.Public(v); err != nil {
+		return nil, none
+	}
+	return out, nil
 }
 
 // Planned is one date of the calendar.

@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"encoding/json"
 	"time"
 
 	"countersign/internal/core/policy"
@@ -167,6 +168,11 @@ type calendarView struct {
 	More  bool          `json:"more,omitempty"` // dates were left off
 }
 
+// jwkSet is a set of public keys (RFC 7517, section 5).
+type jwkSet struct {
+	Keys []map[string]string `json:"keys"`
+}
+
 // rotatorView is what a secret can be rotated with.
 type rotatorView struct {
 	Name    string       `json:"name"`
@@ -202,6 +208,17 @@ func rotationRows() []route {
 			}),
 		row(route{method: "POST", path: "/secret/rotate", op: policy.Rotate, deadline: deadline, mayLack: true, params: []param{named}}, rotateNow),
 		row(route{method: "POST", path: "/secret/rotate/dry-run", op: policy.Rotate, name: "DryRunRotation", deadline: long, mayLack: true, params: []param{named}}, dryRun),
+		row(route{method: "GET", path: "/secret/jwks", op: policy.Describe, name: "GetPublicKeys", deadline: deadline, params: []param{named}},
+			func(a *api, c *call, _ *none) func(context.Context) (jwkSet, error) {
+				id := c.secret()
+				return func(ctx context.Context) (out jwkSet, err error) {
+					b, err := a.Rotation.Public(ctx, c.who, id)
+					if err == nil {
+						err = json.Unmarshal(b, &out)
+					}
+					return out, err
+				}
+			}),
 		row(route{method: "POST", path: "/secret/verify", op: policy.VerifyValue, deadline: deadline, params: []param{named}}, verifyValue),
 		row(route{method: "GET", path: "/rotations", op: policy.ListRotations, deadline: deadline, params: []param{{name: "until", kind: instant}}},
 			func(a *api, c *call, _ *none) func(context.Context) (calendarView, error) {

@@ -58,6 +58,8 @@ func Kind() rotator.Kind {
 		},
 		Check: check,
 		New:   func(rotator.Env) rotator.Rotator { return signing{} },
+
+		Public: PublicSet,
 	}
 }
 
