@@ -10,6 +10,7 @@ import (
 	"countersign/internal/config"
 	"countersign/internal/core/rotation"
 	"countersign/internal/egress"
+	"countersign/internal/name"
 	"countersign/internal/rotator"
 	"countersign/internal/rotator/call"
 	"countersign/internal/rotator/certificate"
@@ -56,7 +57,10 @@ func (c *core) rotates() *rotation.Service {
 			HTTP: requester(guard),
 			Now:  time.Now,
 		},
-		Passwords:   c.passwords.Generate,
+		Passwords: c.passwords.Generate,
+		Readers: func(ctx context.Context, n name.Secret, regions []string, since time.Time) (map[string]uint64, error) {
+			return c.log.Readers(ctx, n.Account, n.Name, regions, since)
+		},
 		Concurrency: r.Concurrency,
 		Timeout:     time.Duration(r.Timeout),
 		Attempts:    r.Attempts,

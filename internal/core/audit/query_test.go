@@ -226,3 +226,43 @@ func BenchmarkQueryByResource(b *testing.B) {
 		}
 	}
 }
+
+// TestReaders: the last read of each principal counts, over segments, and no other
+// secret's.
+func TestReaders(t *testing.T) {
+	l := mustOpen(t, testConfig(t.TempDir()))
+	at := time.Now().Add(-time.Hour)
+	add := func(who, kind, account, region, secret, op string, version uint64, outcome Outcome) {
+		t.Helper()
+		at = at.Add(time.Second)
+		r := Record{ID: NewID(at), Time: at, Account: account, Principal: Principal{Kind: kind, Name: who}, Operation: op, Resource: secret, Region: region, Version: version, Outcome: outcome}
+		if err := l.Append(t.Context(), &r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const account, other = "111111111111", "222222222222"
+	add("early", "user", account, "a", "db", "ReadValue", 1, OK)
+	since := at.Add(500 * time.Millisecond)
+	for n := range uint64(30) {
+		if n%10 == 9 {
+			if err := l.Rotate(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		add("one", "user", account, "a", "db", "ReadValue", n, OK)
+		add("two", "machine", account, "b", "db", "ReadValue", 30-n, OK)
+	}
+	add("one", "user", account, "a", "db2", "ReadValue", 99, OK)
+	add("one", "user", account, "a", "db", "PutValue", 99, OK)
+	add("one", "user", account, "a", "db", "ReadValue", 99, Denied)
+	add("far", "user", account, "c", "db", "ReadValue", 5, OK)
+	add("theirs", "user", other, "a", "db", "ReadValue", 5, OK)
+	add("rotation", "system", account, "a", "db", "ReadValue", 5, OK)
+	got, err := l.Readers(t.Context(), account, "db", []string{"a", "b"}, since)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(map[string]uint64{"user/one": 29, "machine/two": 1}, got); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -224,6 +224,11 @@ func (c *Core) Rotator(conf rotation.Config) *rotation.Service {
 		conf.Env.Now = time.Now
 	}
 	conf.Passwords = c.Passwords.Generate
+	if conf.Readers == nil {
+		conf.Readers = func(ctx context.Context, n name.Secret, regions []string, since time.Time) (map[string]uint64, error) {
+			return c.Log.Readers(ctx, n.Account, n.Name, regions, since)
+		}
+	}
 	return rotation.New(conf)
 }
 

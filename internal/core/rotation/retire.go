@@ -150,7 +150,7 @@ func (w *worker) waits(ctx context.Context, e secret.Retiring) (int, error) {
 	if e.Readers == 0 || w.s.Readers == nil || e.Deadline != 0 && e.Deadline <= now {
 		return 0, nil
 	}
-	last, err := w.s.Readers(ctx, w.st.Secret, time.UnixMicro(e.Since-e.Readers))
+	last, err := w.s.Readers(ctx, w.st.Secret, w.st.Regions, time.UnixMicro(e.Since-e.Readers))
 	if err != nil {
 		return 0, err
 	}

@@ -69,9 +69,9 @@ type Config struct {
 	Env     rotator.Env
 	// Passwords draws a password by a stored policy.
 	Passwords func(ctx context.Context, who caller.Caller, policy string) (sensitive.Bytes, error)
-	// Readers are the principals that have read a secret since a time, with the
-	// version that each read last.
-	Readers func(ctx context.Context, n name.Secret, since time.Time) (map[string]uint64, error)
+	// Readers are the principals that have read a secret in one of those regions since
+	// a time, with the version that each read last.
+	Readers func(ctx context.Context, n name.Secret, regions []string, since time.Time) (map[string]uint64, error)
 	// Concurrency is how many secrets are rotated at once. Default 4.
 	Concurrency int
 	// Timeout is that of one step. Default 30 seconds.

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"countersign/internal/caller"
 	"countersign/internal/core/audit"
 	"countersign/internal/core/change"
 	"countersign/internal/core/coretest"
@@ -627,7 +628,9 @@ func TestReadersAreWaitedFor(t *testing.T) {
 	inBubble(t, true, func(f *fixture) {
 		readers := map[string]uint64{"one": 1, "two": 1}
 		f.stop()
-		s := f.Rotator(rotation.Config{Kinds: f.kinds(), Readers: func(context.Context, name.Secret, time.Time) (map[string]uint64, error) { return readers, nil }})
+		s := f.Rotator(rotation.Config{Kinds: f.kinds(), Readers: func(context.Context, name.Secret, []string, time.Time) (map[string]uint64, error) {
+			return readers, nil
+		}})
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
 		go func() { defer close(done); s.Run(ctx) }()
@@ -656,6 +659,54 @@ func TestReadersAreWaitedFor(t *testing.T) {
 		time.Sleep(2 * time.Hour)
 		if f.x.Accepts(second) {
 			t.Error("it outlived its deadline")
+		}
+	})
+}
+
+// TestReadersOfTheLog: who reads is known from the audit log.
+func TestReadersOfTheLog(t *testing.T) {
+	inBubble(t, true, func(f *fixture) {
+		const reads = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"secretsmanager:GetSecretValue","Resource":"*"}]}`
+		one, _ := f.User(t, "one", reads)
+		two, _ := f.User(t, "two", reads)
+		never, _ := f.User(t, "never", `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":"*","Resource":"*"}]}`)
+		read := func(who caller.Caller, version string) {
+			who.Time = time.Now()
+			_, _ = f.Secrets.ReadValue(f.t.Context(), who, secret.ReadRequest{ID: coretest.ID(t, "db"), Label: version})
+		}
+		f.create("other", first)
+		f.must(f.Relay.Flush(f.t.Context()))
+		_, _ = f.Secrets.ReadValue(f.t.Context(), never, secret.ReadRequest{ID: coretest.ID(t, "db")})
+		two.Time = time.Now()
+		_, err := f.Secrets.ReadValue(f.t.Context(), two, secret.ReadRequest{ID: coretest.ID(t, "other")})
+		f.must(err)
+		time.Sleep(48 * time.Hour)
+		_, err = f.Secrets.Replicate(f.t.Context(), f.Admin, coretest.ID(t, "db"), []secret.Replica{{Region: coretest.Second}}, false, "")
+		f.must(err)
+		one.Region = coretest.Second // it reads the replica
+		read(one, "")
+		read(never, "")
+		_, err = f.rotate("db", with("test"), func(r *secret.RotateRequest) { r.Grace, r.Readers = time.Hour, 24*time.Hour })
+		f.must(err)
+		settle()
+		read(two, name.Previous) // it asks for the old one by its label
+		time.Sleep(2 * time.Hour)
+		synctest.Wait()
+		if st := f.status("db"); !f.x.Accepts(first) || len(st.Retiring) != 1 || st.Retiring[0].Waits != 2 {
+			t.Errorf("it waits for %+v", st.Retiring)
+		}
+		read(one, "")
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		if st := f.status("db"); !f.x.Accepts(first) || len(st.Retiring) != 1 || st.Retiring[0].Waits != 1 {
+			t.Errorf("then it waits for %+v", st.Retiring)
+		}
+		read(two, "")
+		time.Sleep(20 * time.Minute)
+		synctest.Wait()
+		f.works()
+		if f.x.Accepts(first) {
+			t.Error("it waits for nobody")
 		}
 	})
 }

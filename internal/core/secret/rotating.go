@@ -335,6 +335,7 @@ type RotationState struct {
 	Number   uint64 // of the current version; 0: none
 	Input    map[uint64]Input
 	Labels   map[string]uint64
+	Regions  []string  // in which it is read: its own, and those of its replicas
 	Due      time.Time // of the next rotation by schedule; zero: never
 	Closes   time.Time // of its window
 }
@@ -364,6 +365,10 @@ func (s *Service) rotationState(r kv.Reader, ref RotationRef, values bool, now t
 		Number: h.Labels[name.Current].Number, Input: map[uint64]Input{}, Labels: map[string]uint64{}}
 	for l, at := range h.Labels {
 		out.Labels[l] = at.Number
+	}
+	out.Regions = []string{ref.Region}
+	for i := range h.Replicas {
+		out.Regions = append(out.Regions, h.Replicas[i].Region)
 	}
 	if at, closes := h.nextRun(ref.Secret); at != 0 && h.Rotation.Enabled {
 		out.Due, out.Closes = when(at), closes
