@@ -425,6 +425,9 @@ func interrupted(t *testing.T, x *Target) {
 	took := time.Since(began)
 	x.do(t, 1, j, x.undo())
 	was := x.state(t)
+	// What the target was sent it carries out meanwhile. A server that was killed is not
+	// back any sooner.
+	const settle = 20 * time.Millisecond
 	const instants = 10
 	for i := range 2 * instants {
 		j := x.create(t, x.Job)
@@ -434,6 +437,7 @@ func interrupted(t *testing.T, x *Target) {
 		if err != nil {
 			tell(t, err, j)
 		}
+		time.Sleep(settle)
 		if i%2 == 0 {
 			x.do(t, 1, j, x.set(), x.test())
 		}
