@@ -212,6 +212,21 @@ func TestPlugins(t *testing.T) {
 	}
 }
 
+// TestStrict has a server that checks passwords, and so takes no hashes.
+func TestStrict(t *testing.T) {
+	s := real(t)
+	name, _ := s.login(t, "IDENTIFIED BY PASSWORD '*2470C0C06DEE42FD1618BB99005ADCA2EC9D1E19'")
+	const password = "password"
+	s.exec(t, "INSTALL SONAME 'simple_password_check'")
+	defer s.exec(t, "UNINSTALL SONAME 'simple_password_check'")
+	for _, options := range []map[string]string{nil, withAdmin, taking} {
+		r, j := s.job(t, options, name, password)
+		j = create(t, r, j)
+		class(t, r.Set(t.Context(), j), rotator.Unsuitable, "strict_password_validation")
+		ok(t, r.Undo(t.Context(), j))
+	}
+}
+
 func TestHost(t *testing.T) {
 	s := real(t)
 	name, password := s.login(t, "")
