@@ -23,6 +23,7 @@ type layer struct {
 var house = []layer{
 	{[]string{"internal/errs", "internal/sensitive"}, nil},
 	{[]string{"internal/name", "internal/caller"}, []string{"internal/errs"}},
+	{[]string{"internal/name/convention"}, nil},
 	{[]string{"internal/sshsig", "internal/egress"}, []string{"internal/errs"}},
 	{[]string{"internal/mailer"}, nil},
 	{[]string{"internal/proof"}, []string{"internal/errs", "internal/sshsig"}},
@@ -49,7 +50,7 @@ var house = []layer{
 	{[]string{"internal/core/protect"}, []string{"internal/errs", "internal/name"}},
 	{[]string{"internal/core/gate"}, []string{"internal/errs", "internal/name", "internal/caller", "internal/kv", "internal/core/audit", "internal/core/policy"}},
 	{[]string{"internal/core/change"}, append(ground, "internal/sshsig", "internal/proof", "internal/core/hours", "internal/core/audit", "internal/core/policy", "internal/core/protect", "internal/core/notice", "internal/core/record", "internal/core/gate")},
-	{[]string{"internal/core/secret", "internal/core/authn"}, append(ground, "internal/keyring", "internal/core/audit", "internal/core/policy", "internal/core/protect",
+	{[]string{"internal/core/secret", "internal/core/authn"}, append(ground, "internal/name/convention", "internal/keyring", "internal/core/audit", "internal/core/policy", "internal/core/protect",
 		"internal/core/notice", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/schedule", "internal/core/generation", "internal/proof", "internal/rotator")},
 	{[]string{"internal/core/mount"}, append(ground, "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/generation")},
 	{[]string{"internal/core/auditdevice"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/mount")},
@@ -70,12 +71,12 @@ var house = []layer{
 	{[]string{"internal/front/aws/secretsmanager"}, append(front, "internal/front/aws")},
 	{[]string{"internal/front/native", "internal/front/vault"}, front},
 
-	{[]string{"internal/config"}, []string{"internal/errs", "internal/name", "internal/egress"}},
+	{[]string{"internal/config"}, []string{"internal/errs", "internal/name", "internal/name/convention", "internal/egress"}},
 	{[]string{"internal/dotenv"}, []string{"internal/errs", "internal/sensitive"}},
 	{[]string{"internal/server"}, []string{"internal/..."}},
 	{[]string{"internal/client"}, []string{"internal/errs", "internal/sensitive"}},
 	{[]string{"internal/cli/settings"}, []string{"internal/client", "internal/dotenv", "internal/errs", "internal/sensitive"}},
-	{[]string{"internal/cli", "internal/cli/..."}, []string{"internal/cli/...", "internal/client", "internal/config", "internal/server", "internal/errs", "internal/sensitive", "internal/dotenv", "internal/sshsig", "internal/proof"}},
+	{[]string{"internal/cli", "internal/cli/..."}, []string{"internal/cli/...", "internal/client", "internal/config", "internal/server", "internal/name/convention", "internal/errs", "internal/sensitive", "internal/dotenv", "internal/sshsig", "internal/proof"}},
 	{[]string{"cmd/countersign"}, []string{"internal/cli"}},
 }
 

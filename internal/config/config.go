@@ -65,6 +65,7 @@ type Config struct {
 	Logins    Logins   `yaml:"logins"`
 	SMTP      SMTP     `yaml:"smtp"`
 	Rotation  Rotation `yaml:"rotation"`
+	Names     Names    `yaml:"names"`
 }
 
 // TLS names the certificate. Both or neither are set; the files are read again
@@ -302,6 +303,9 @@ func (c *Config) check() error {
 		}
 	}
 	if err := c.checkDevices(); err != nil {
+		return err
+	}
+	if _, err := c.Names.Parse(); err != nil {
 		return err
 	}
 	if err := c.Rotation.check(); err != nil {

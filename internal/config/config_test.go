@@ -88,6 +88,10 @@ func TestRefusals(t *testing.T) {
 		{"smtp-plain-far", least + "smtp: {address: 'mail.example.com:25', from: a@example.com, tls: none-on-loopback}", "smtp.tls:"},
 		{"smtp-half-login", least + "smtp: {address: 'mail.example.com:587', from: a@example.com, username: u}", "smtp:"},
 		{"smtp-password", least + "smtp: {address: 'mail.example.com:587', from: a@example.com, username: u, password: p}", "password"},
+		{"names-template", least + "names: {convention: '/{A}'}", "names:"},
+		{"names-values", least + "names: {convention: '/{a}', values: {b: [x]}}", "{b}"},
+		{"names-no-values", least + "names: {convention: '/{a}', values: {a: []}}", "{a}"},
+		{"names-values-alone", least + "names: {values: {a: [x]}}", "names.values:"},
 		{"not-yaml", "{", "reading YAML"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

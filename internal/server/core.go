@@ -135,8 +135,12 @@ func openCore(ctx context.Context, cfg config.Config, logger *slog.Logger, obs t
 	c.gate = &gate.Gate{DB: c.db, Auth: auth, Log: c.log}
 	c.changes = change.New(change.Config{Gate: c.gate, Relay: c.relay, Logger: logger})
 	c.authn = authn.New(authn.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account}, auth)
+	names, err := cfg.Names.Parse()
+	if err != nil {
+		return nil, err
+	}
 	c.secrets = secret.New(secret.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Regions: cfg.Regions,
-		Keep: cfg.History.Keep, KeepFor: time.Duration(cfg.History.MinAge), Kinds: rotators(cfg), Logger: logger})
+		Keep: cfg.History.Keep, KeepFor: time.Duration(cfg.History.MinAge), Kinds: rotators(cfg), Names: names, Logger: logger})
 	c.signin = signin.New(signin.Config{Gate: c.gate, Changes: c.changes, Vault: c.ring, Home: cfg.Account,
 		AllowLoopback: cfg.SignIn.LoopbackIssuer, Logger: logger})
 	c.projects = project.New(project.Config{Gate: c.gate, Changes: c.changes})

@@ -36,6 +36,7 @@ import (
 	"countersign/internal/kv/memkv"
 	"countersign/internal/kv/sealed"
 	"countersign/internal/name"
+	"countersign/internal/name/convention"
 	"countersign/internal/rotator"
 	"countersign/internal/rotator/jwt"
 	"countersign/internal/rotator/random"
@@ -54,12 +55,13 @@ const (
 
 // Config changes the fixture. The zero value is a store in memory.
 type Config struct {
-	Bolt   bool              // keep the store in a file
-	Dir    string            // of the files, where a core was before or not; default: a temporary folder
-	Wrap   func(kv.DB) kv.DB // between the engine and the encryption
-	Keep   uint64            // see secret.Config
-	Kinds  rotator.Kinds     // what rotates secrets; default: random and Functions
-	Logger *slog.Logger      // default: discard
+	Bolt   bool                   // keep the store in a file
+	Dir    string                 // of the files, where a core was before or not; default: a temporary folder
+	Wrap   func(kv.DB) kv.DB      // between the engine and the encryption
+	Keep   uint64                 // see secret.Config
+	Names  *convention.Convention // see secret.Config
+	Kinds  rotator.Kinds          // what rotates secrets; default: random and Functions
+	Logger *slog.Logger           // default: discard
 }
 
 // Core is the wired core.
@@ -131,7 +133,7 @@ func New(t testing.TB, c Config) *Core {
 	core.Changes = change.New(change.Config{Gate: core.Gate, Relay: core.Relay})
 	core.Authn = authn.New(authn.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Home: Home}, auth)
 	core.Secrets = secret.New(secret.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring,
-		Regions: []string{Region, Second}, Keep: c.Keep, KeepFor: time.Nanosecond, Kinds: c.Kinds, Logger: c.Logger})
+		Regions: []string{Region, Second}, Keep: c.Keep, KeepFor: time.Nanosecond, Kinds: c.Kinds, Names: c.Names, Logger: c.Logger})
 	core.SignIn = signin.New(signin.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Home: Home,
 		Params: signin.Params{Memory: 64, Time: 1, Threads: 1}, Burst: 1000, AllowLoopback: true, Logger: c.Logger})
 

@@ -109,7 +109,9 @@ func (e *createEdit) Apply(tx *change.Tx) error {
 	}
 	h := &head{Suffix: e.suffix, Description: e.req.Description, KMSKey: e.req.KMSKey, Type: e.req.Type,
 		Created: micros(tx.Now), Tags: e.req.Tags, DataKey: e.dataKey}
-	e.begin(h)
+	if err := e.begin(h); err != nil {
+		return err
+	}
 	if e.req.Value != nil {
 		if err := e.putVersion(tx, e.req.VersionID, e.value, []string{name.Current}); err != nil {
 			return err

@@ -258,7 +258,9 @@ func (e *kvEdit) create(tx *change.Tx) error {
 	if err := e.check(0, false); err != nil {
 		return err
 	}
-	e.begin(&head{Suffix: e.suffix, Created: micros(tx.Now), DataKey: e.dataKey})
+	if err := e.begin(&head{Suffix: e.suffix, Created: micros(tx.Now), DataKey: e.dataKey}); err != nil {
+		return err
+	}
 	if err := e.putVersion(tx, e.versionID, e.value, []string{name.Current}); err != nil {
 		return err
 	}

@@ -179,7 +179,9 @@ func (e *kvSetEdit) Apply(tx *change.Tx) error {
 	save := e.save
 	tags := e.set
 	if e.creates() {
-		e.begin(&head{Suffix: e.suffix, Created: micros(tx.Now), DataKey: e.dataKey})
+		if err := e.begin(&head{Suffix: e.suffix, Created: micros(tx.Now), DataKey: e.dataKey}); err != nil {
+			return err
+		}
 		save = e.saveNew
 	} else {
 		if err := e.ready(); err != nil {

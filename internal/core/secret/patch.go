@@ -293,7 +293,9 @@ func (e *patchEdit) create(tx *change.Tx) error {
 	if err != nil {
 		return err
 	}
-	e.begin(&head{Suffix: e.suffix, Created: micros(tx.Now), DataKey: e.dataKey})
+	if err := e.begin(&head{Suffix: e.suffix, Created: micros(tx.Now), DataKey: e.dataKey}); err != nil {
+		return err
+	}
 	if err := e.putVersion(tx, e.versionID, p, []string{name.Current}); err != nil {
 		return err
 	}

@@ -30,6 +30,7 @@ import (
 	"countersign/internal/keyring"
 	"countersign/internal/kv"
 	"countersign/internal/name"
+	"countersign/internal/name/convention"
 	"countersign/internal/rotator"
 	"countersign/internal/sensitive"
 )
@@ -63,8 +64,9 @@ const (
 	CodeInGrace        = "in-grace"            // Precondition: the previous credential was promised to hold on
 	CodeRegion         = "region"
 	CodeSchedule       = "schedule"
-	CodeCASMismatch    = "cas-mismatch" // Conflict: the current version is not the one that the write asks for
-	CodeCASRequired    = "cas-required" // Precondition: the write does not say which version it expects
+	CodeConvention     = "name-convention" // Invalid: the name of a new secret does not keep to the convention
+	CodeCASMismatch    = "cas-mismatch"    // Conflict: the current version is not the one that the write asks for
+	CodeCASRequired    = "cas-required"    // Precondition: the write does not say which version it expects
 )
 
 // MaxValue is the largest value in bytes; a front may allow less.
@@ -93,7 +95,10 @@ type Config struct {
 	// KeepFor is the age under which no version is pruned. Default 24 hours.
 	KeepFor time.Duration
 	Kinds   rotator.Kinds // what can rotate secrets
-	Logger  *slog.Logger  // default slog.Default()
+	// Names is what the name of a secret that is created has to be like; secrets
+	// that are there keep theirs. Default: any name.
+	Names  *convention.Convention
+	Logger *slog.Logger // default slog.Default()
 }
 
 // Service is the operations on secrets. It is safe for concurrent use.
@@ -110,6 +115,7 @@ type Service struct {
 	policies policyCache
 	purged   due.Bell // wakes the purge job
 	kinds    rotator.Kinds
+	names    *convention.Convention
 	rotates  due.Bell // wakes the job that rotates
 	misses   misses
 }
@@ -123,7 +129,7 @@ func New(c Config) *Service {
 		c.Logger = slog.Default()
 	}
 	return &Service{gate: c.Gate, changes: c.Changes, vault: c.Vault, regions: c.Regions, keep: c.Keep,
-		keepFor: c.KeepFor, logger: c.Logger, used: used{seed: maphash.MakeSeed()}, purged: due.NewBell(), kinds: c.Kinds, rotates: due.NewBell()}
+		keepFor: c.KeepFor, logger: c.Logger, used: used{seed: maphash.MakeSeed()}, purged: due.NewBell(), kinds: c.Kinds, names: c.Names, rotates: due.NewBell()}
 }
 
 // Regions are the region labels of this server, home first.

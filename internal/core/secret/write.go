@@ -96,10 +96,16 @@ func (e *edit) save(tx *change.Tx) error {
 	return putHead(tx, e.f.Secret, e.f.head)
 }
 
-// begin makes the edit be about a new secret.
-func (e *edit) begin(h *head) {
+// begin makes the edit be about a new secret, whose name keeps to the convention.
+// Every door through which a secret comes into being leads here, and every proposal
+// of one is tried here first.
+func (e *edit) begin(h *head) error {
+	if err := e.s.names.Check(e.f.Name); err != nil {
+		return &errs.Error{Kind: errs.Invalid, Code: CodeConvention, Field: "Name", Msg: err.Error()}
+	}
 	e.f.head, e.f.suffix, e.f.named = h, h.Suffix, ""
 	e.out.ARN, e.out.Name = e.f.arn(), e.f.Name
+	return nil
 }
 
 // saveNew is save for a secret that was begun.

@@ -47,6 +47,7 @@ var codes = map[string]struct {
 	secret.CodeBusy:           {errs.Precondition, "InvalidRequestException"},
 	secret.CodeInGrace:        {errs.Precondition, "InvalidRequestException"},
 	secret.CodeNotInvocable:   {errs.Precondition, "AccessDeniedException"},
+	secret.CodeConvention:     {errs.Invalid, "InvalidParameterException"},
 	secret.CodeRegion:         {errs.Invalid, "InvalidParameterException"},
 	secret.CodeSchedule:       {errs.Invalid, "InvalidParameterException"},
 	secret.CodeCASMismatch:    {errs.Conflict, "InvalidRequestException"}, // of writes that this front has not
