@@ -117,7 +117,11 @@ func (b *bench) measure(ctx context.Context) error {
 		{"reviewing", b.reviews},
 		{"speaking Vault's protocol", b.vault},
 		{"keeping tokens", b.manyTokens},
+		{"rotating", b.rotations},
 	} {
+		if b.o.only != "" && b.o.only != step.says {
+			continue
+		}
 		fmt.Fprintln(os.Stderr, step.says)
 		if err := step.do(ctx); err != nil {
 			return fmt.Errorf("%s: %w", step.says, err)

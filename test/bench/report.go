@@ -84,6 +84,7 @@ func (r *Report) judge() {
 		r.budget(fmt.Sprintf("start with %d live tokens to the first answer", n), 1000, false, r.find(startTokens, 0).Value, "ms")
 		r.budget(fmt.Sprintf("resident memory, idle with %d live tokens", n), 300, false, r.find(memoryTokens, 0).Value, "MB")
 	}
+	r.budget("start with 10000 scheduled secrets to the first answer", 200, false, r.find(startRotating, 0).Value, "ms")
 	r.budget("durable writes, 64 connections", 0.5, true, r.find(putSpread, 64).OfRaw, "x raw group commit")
 	r.budget(fmt.Sprintf("start with %d secrets to the first answer", r.Secrets), 200, false, r.find(startUp, 0).Value, "ms")
 	r.budget(fmt.Sprintf("resident memory, idle with %d secrets", r.Secrets), 40, false, r.find(memoryIdle, 0).Value, "MB")
