@@ -43,6 +43,8 @@ import (
 	"countersign/internal/cli/change/rollback"
 	changestatus "countersign/internal/cli/change/status"
 	"countersign/internal/cli/change/withdraw"
+	declareapply "countersign/internal/cli/declare/apply"
+	declareplan "countersign/internal/cli/declare/plan"
 	"countersign/internal/cli/env"
 	"countersign/internal/cli/exit"
 	glassclose "countersign/internal/cli/glass/close"
@@ -274,6 +276,8 @@ func addCommands(root *cobra.Command, e *env.Env) {
 		secretdelete.NewCmd(e, nil),
 		secretrestore.NewCmd(e, nil),
 		secretverify.NewCmd(e, nil),
+		declareplan.NewCmd(e, nil),
+		declareapply.NewCmd(e, nil),
 		rotate.NewCmd(e, nil),
 		env.Group("rotation", "Rotation: how and when secrets get new values", "  countersign rotation set payments/api-key --rotator random --days 30",
 			rotationset.NewCmd(e, nil), rotationshow.NewCmd(e, nil), rotationcancel.NewCmd(e, nil), rotationcalendar.NewCmd(e, nil),

@@ -336,12 +336,13 @@ type RuleChange struct {
 	Replace  *[]Rule `json:"replace,omitempty"`
 	Revision uint64  `json:"revision,omitempty"` // with Replace: of the list it was made from
 	Reason   string  `json:"reason,omitempty"`
+	Key      string  `json:"-"` // of idempotency: the same request is made once only, within a day
 }
 
 // PutRules alters the protection rules.
 func (c *Client) PutRules(ctx context.Context, r RuleChange) (Result, error) {
 	var out Result
-	return out, c.call(ctx, request{method: "POST", path: "/protection", body: r}, &out)
+	return out, c.call(ctx, request{method: "POST", path: "/protection", body: r, key: r.Key}, &out)
 }
 
 // RuleTest asks which rule holds.

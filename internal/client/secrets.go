@@ -127,6 +127,7 @@ type CreateRequest struct {
 	Tags        map[string]string
 	Replicas    []Replica
 	Reason      string
+	Key         string // of idempotency: the same request is made once only, within a day
 }
 
 // Create makes a secret; errs.Exists when the name is taken.
@@ -145,7 +146,7 @@ func (c *Client) Create(ctx context.Context, r CreateRequest) (Written, error) {
 		body.wireValue = r.Value.wire()
 	}
 	var out Written
-	return out, c.call(ctx, request{method: "POST", path: "/secret", body: body}, &out)
+	return out, c.call(ctx, request{method: "POST", path: "/secret", body: body, key: r.Key}, &out)
 }
 
 // UpdateRequest changes what describes a secret; nil leaves a thing as it is.
@@ -154,12 +155,13 @@ type UpdateRequest struct {
 	KMSKey      *string `json:"kms_key,omitempty"`
 	Type        *string `json:"type,omitempty"`
 	Reason      string  `json:"reason,omitempty"`
+	Key         string  `json:"-"` // of idempotency: the same request is made once only, within a day
 }
 
 // Update changes what describes a secret.
 func (c *Client) Update(ctx context.Context, name string, r UpdateRequest) (Written, error) {
 	var out Written
-	return out, c.call(ctx, request{method: "PATCH", path: "/secret", query: q("name", name), body: r}, &out)
+	return out, c.call(ctx, request{method: "PATCH", path: "/secret", query: q("name", name), body: r, key: r.Key}, &out)
 }
 
 // DeleteOptions say how a secret is deleted.
@@ -336,10 +338,13 @@ func (c *Client) MoveLabel(ctx context.Context, name string, r LabelRequest) (Wr
 }
 
 // Tag sets tags on a secret.
-func (c *Client) Tag(ctx context.Context, name string, tags map[string]string) (Written, error) {
+func (c *Client) Tag(ctx context.Context, name string, tags map[string]string, reason string) (Written, error) {
 	var out Written
-	return out, c.call(ctx, request{method: "PUT", path: "/secret/tags", query: q("name", name),
-		body: map[string]any{"tags": tags}}, &out)
+	body := struct {
+		Tags   map[string]string `json:"tags"`
+		Reason string            `json:"reason,omitempty"`
+	}{tags, reason}
+	return out, c.call(ctx, request{method: "PUT", path: "/secret/tags", query: q("name", name), body: body}, &out)
 }
 
 // Untag removes tags by key.

@@ -46,7 +46,7 @@ func Run(ctx context.Context, o *Options) error {
 	if err != nil {
 		return err
 	}
-	w, err := c.Tag(ctx, o.Name, o.Tags)
+	w, err := c.Tag(ctx, o.Name, o.Tags, "")
 	o.Env.Waits(w.Outcome())
 	return err
 }
