@@ -9,6 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"countersign/internal/client"
+	"countersign/internal/name/convention"
 )
 
 // members calls for each member of a mapping what reads it. Others are refused.
@@ -173,7 +174,7 @@ type defaults struct {
 	owner        string
 	tags         map[string]string
 	kmsKey, kind *string
-	naming       *Naming
+	naming       *convention.Convention
 }
 
 // owner keeps an owner as a tag.
@@ -228,7 +229,7 @@ func (r *reader) secret(n *yaml.Node, d *defaults) Secret {
 	r.secrets[s.Name] = s.At
 	if d.naming != nil {
 		if err := d.naming.Check(s.Name); err != nil {
-			r.fail(named, "%q does not fit the naming: %s", s.Name, err)
+			r.fail(named, "%s", err)
 		}
 	}
 	return s
