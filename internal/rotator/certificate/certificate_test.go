@@ -229,7 +229,7 @@ func TestAuthorities(t *testing.T) {
 		"constrained-one": {permit("example.com"), map[string]string{"dns": "a.example.com,b.example.org", "days": "10"}, "name constraints"},
 		"for-clients":     {foreign(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth} }), server, "does not permit this usage"},
 		"for-servers":     {foreign(t, func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }), map[string]string{"dns": "a.example.com", "usage": "both", "days": "10"}, "does not permit this usage"},
-		"below-sub":       {sub, map[string]string{"is_ca": "true", "common_name": "Subsub"}, "path length"},
+		"below-sub":       {sub, map[string]string{"is_ca": "true", "common_name": "Subsub", "days": "10"}, "path length"},
 		"below-root":      {root, map[string]string{"is_ca": "true", "common_name": "Sub"}, ""},
 		"below-one":       {foreign(t, func(c *x509.Certificate) { c.MaxPathLen = 1 }), map[string]string{"is_ca": "true", "common_name": "Sub", "days": "10"}, ""},
 		"empty":           {rotator.Text(" "), server, "not a JSON object"},
