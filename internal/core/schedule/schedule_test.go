@@ -29,8 +29,11 @@ func parse(t *testing.T, expr string) schedule.Schedule {
 	return s
 }
 
-// TestNext holds the examples of the User Guide ("Rotation schedules"), those
-// of EventBridge that fit its limits, and the corners of the calendar.
+// TestNext holds the examples of the User Guide ("Rotation schedules",
+// https://docs.aws.amazon.com/secretsmanager/latest/userguide/rotate-secrets_schedule.html),
+// those of EventBridge ("Cron expressions reference",
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-cron-expressions.html) that
+// fit its limits, and the corners of the calendar.
 func TestNext(t *testing.T) {
 	tests := []struct {
 		name  string
