@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -264,7 +266,7 @@ func TestFailures(t *testing.T) {
 							}
 						}
 						// and then it works
-						f.x.fails = func(string, bool) error { return nil }
+						f.x.heal()
 						_, err = f.rotate("db")
 						f.must(err)
 						settle()
@@ -295,7 +297,7 @@ func TestStuck(t *testing.T) {
 		if st := f.status("db"); st.State != rotation.Undoing || st.Run == nil || f.notices() != "rotation.failed undo" {
 			t.Errorf("state %s, notices %s", st.State, f.notices())
 		}
-		f.x.fails = func(string, bool) error { return nil }
+		f.x.heal()
 		time.Sleep(2 * time.Hour)
 		f.clean()
 		if f.read("db", name.Current) != first {
@@ -339,7 +341,7 @@ func TestCannotUndo(t *testing.T) {
 			t.Fatalf("what somebody put in its place is gone on with: %v", err)
 		}
 		move(other, out.VersionID)
-		f.x.fails = func(string, bool) error { return nil }
+		f.x.heal()
 		again, err := f.rotate("db")
 		f.must(err)
 		settle()
@@ -509,7 +511,7 @@ func TestWindow(t *testing.T) {
 		if f.x.Called() != "" {
 			t.Error("it was tried outside of its window")
 		}
-		f.x.fails = func(string, bool) error { return nil }
+		f.x.heal()
 		time.Sleep(12 * time.Hour)
 		f.clean()
 		if st := f.status("db"); st.State != rotation.Idle || f.read("db", name.Current) == first {
@@ -626,10 +628,18 @@ func TestGrace(t *testing.T) {
 // TestReadersAreWaitedFor: a credential that somebody still uses stays.
 func TestReadersAreWaitedFor(t *testing.T) {
 	inBubble(t, true, func(f *fixture) {
+		var mu sync.Mutex
 		readers := map[string]uint64{"one": 1, "two": 1}
+		reads := func(who string, version uint64) {
+			mu.Lock()
+			defer mu.Unlock()
+			readers[who] = version
+		}
 		f.stop()
 		s := f.Rotator(rotation.Config{Kinds: f.kinds(), Readers: func(context.Context, name.Secret, []string, time.Time) (map[string]uint64, error) {
-			return readers, nil
+			mu.Lock()
+			defer mu.Unlock()
+			return maps.Clone(readers), nil
 		}})
 		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan struct{})
@@ -642,13 +652,14 @@ func TestReadersAreWaitedFor(t *testing.T) {
 		if st := f.status("db"); !f.x.Accepts(first) || len(st.Retiring) != 1 || st.Retiring[0].Waits != 2 {
 			t.Errorf("it did not wait: %+v", st.Retiring)
 		}
-		readers["one"], readers["two"] = 2, 2
+		reads("one", 2)
+		reads("two", 2)
 		time.Sleep(11 * time.Minute)
 		synctest.Wait()
 		if f.x.Accepts(first) {
 			t.Error("it waits for nobody")
 		}
-		readers["one"] = 1
+		reads("one", 1)
 		second := f.read("db", name.Current)
 		_, err = f.rotate("db")
 		f.must(err)

@@ -53,10 +53,20 @@ func (x *target) kind() rotator.Kind {
 		New: func(rotator.Env) rotator.Rotator { return x }}
 }
 
+// heal ends the failures.
+func (x *target) heal() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.fails = func(string, bool) error { return nil }
+}
+
 func (x *target) step(ctx context.Context, name string, do func() error) error {
-	if x.took > 0 {
+	x.mu.Lock()
+	took := x.took
+	x.mu.Unlock()
+	if took > 0 {
 		select {
-		case <-time.After(x.took):
+		case <-time.After(took):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
