@@ -84,12 +84,12 @@ func Run(ctx context.Context, o *Options) error {
 		return err
 	}
 	s := o.Env.Streams
-	if !o.JSON && (!o.Yes || !p.Differs()) {
+	if !o.JSON && (!o.Yes || !p.Differs()) { // what -y does is told once it is done
 		p.Print(o.Env)
 	}
 	if p.Differs() && !o.Yes {
-		if !s.InTerminal {
-			return exit.Usagef("there is no terminal to ask on; say that it is to be done with --yes")
+		if !s.InTerminal || o.JSON {
+			return exit.Usagef("there is no terminal to ask on, or --json is given; say that it is to be done with --yes")
 		}
 		yes, err := s.Confirm(ctx, "Do this?")
 		if err != nil {
