@@ -49,11 +49,7 @@ func (h *hostile) serve(c net.Conn) {
 		c.Write([]byte{'S'})
 		c = tls.Server(c, &tls.Config{Certificates: []tls.Certificate{*h.cert}})
 	}
-	r := io.TeeReader(c, writer(func(p []byte) {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.read.Write(p)
-	}))
+	r := io.TeeReader(c, writer(h.keep))
 	b := pgproto3.NewBackend(r, c)
 	if _, err := b.ReceiveStartupMessage(); err != nil {
 		return
@@ -61,6 +57,12 @@ func (h *hostile) serve(c net.Conn) {
 	h.says(b, c)
 	b.Flush()
 	io.Copy(io.Discard, r)
+}
+
+func (h *hostile) keep(p []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.read.Write(p)
 }
 
 type writer func([]byte)
@@ -160,13 +162,13 @@ func TestNoTLS(t *testing.T) {
 			go func() {
 				io.ReadFull(its, make([]byte, 8))
 				its.Write([]byte{'N'})
-				io.Copy(&h.read, its)
+				io.Copy(writer(h.keep), its)
 			}()
 			return mine, nil
 		}
 		j := rotator.Job{Options: map[string]string{"tls": how}, Pending: value(t, "host", "db", "username", "app", "password", hidden)}
 		class(t, postgresql.Kind().New(rotator.Env{Dial: dial}).Test(t.Context(), j), rotator.Unsuitable, "does not speak TLS")
-		if h.read.Len() > 0 {
+		if h.got() != "" {
 			t.Error("something was sent without TLS")
 		}
 	}
