@@ -255,6 +255,7 @@ func TestReaders(t *testing.T) {
 	add("one", "user", account, "a", "db2", "ReadValue", 99, OK)
 	add("one", "user", account, "a", "db", "PutValue", 99, OK)
 	add("one", "user", account, "a", "db", "ReadValue", 99, Denied)
+	add("one", "user", account, "a", "db", "ReadValue", 0, OK) // what is proposed
 	add("far", "user", account, "c", "db", "ReadValue", 5, OK)
 	add("theirs", "user", other, "a", "db", "ReadValue", 5, OK)
 	add("rotation", "system", account, "a", "db", "ReadValue", 5, OK)

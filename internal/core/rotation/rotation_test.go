@@ -722,6 +722,36 @@ func TestReadersOfTheLog(t *testing.T) {
 	})
 }
 
+// TestSettingsOfARun: a rotation ends by the settings that it began with.
+func TestSettingsOfARun(t *testing.T) {
+	inBubble(t, true, func(f *fixture) {
+		f.x.took = 10 * time.Second
+		_, err := f.rotate("db", with("test"))
+		f.must(err)
+		time.Sleep(25 * time.Second) // the target knows the new value
+		for what, alter := range map[string]func(*secret.RotateRequest){
+			"rotator": func(r *secret.RotateRequest) { r.Rotator, r.Later = "random", true },
+			"all":     func(r *secret.RotateRequest) { r.Rotator, r.Later, r.Replace = "random", true, true },
+			"options": func(r *secret.RotateRequest) { r.Options, r.Later = map[string]string{"password_length": "40"}, true },
+		} {
+			if _, err := f.rotate("db", alter); errs.As(err) == nil || errs.As(err).Code != secret.CodeRotating {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+		if _, err := f.rotate("db", func(r *secret.RotateRequest) { r.Days, r.Later = 3, true }); err != nil {
+			t.Errorf("the schedule alone: %v", err)
+		}
+		time.Sleep(time.Minute)
+		f.clean()
+		if _, err := f.rotate("db", func(r *secret.RotateRequest) { r.Rotator, r.Later = "random", true }); err != nil {
+			t.Error(err)
+		}
+		if st := f.status("db"); len(st.Retiring) > 0 {
+			t.Errorf("another rotator is to end %+v", st.Retiring)
+		}
+	})
+}
+
 // TestSuperseded: a value that somebody puts meanwhile is what holds.
 func TestSuperseded(t *testing.T) {
 	inBubble(t, false, func(f *fixture) {

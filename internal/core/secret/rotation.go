@@ -181,6 +181,9 @@ func (r *Rotation) checkPlan() error {
 
 // Kind is the name of the rotator, "" for none.
 func (r *Rotation) Kind() string {
+	if r == nil {
+		return ""
+	}
 	if r.Rotator == "" && r.Function != "" {
 		return KindFunction
 	}
@@ -304,6 +307,13 @@ func (e *rotateEdit) Apply(tx *change.Tx) error {
 	rot := h.Rotation.with(&e.req)
 	if err := e.can(&rot); err != nil {
 		return err
+	}
+	another := h.Rotation.Kind() != rot.Kind()
+	if h.Run != nil && (another || h.Run.Step != StepUndo && !maps.Equal(h.Rotation.Settings(), rot.Settings())) { // an undo may be helped by other options
+		return errs.Coded(errs.Precondition, CodeRotating, "a rotation of the secret is under way, by the settings that it has")
+	}
+	if another { // what an earlier rotator kept it alone could end
+		h.Retiring = nil
 	}
 	if e.req.configures() {
 		if err := rot.checkPlan(); err != nil {
