@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -143,9 +144,6 @@ type stopped struct {
 }
 
 func (s *stopped) Update(ctx context.Context, f func(kv.Txn) error) (kv.Revision, error) {
-	if s.stop == nil {
-		return s.DB.Update(ctx, f)
-	}
 	s.stop(ctx)
 	if s.after != nil {
 		defer s.after()
@@ -200,8 +198,12 @@ func TestStoppedHolder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		db := memkv.New(memkv.Config{Seed: 5})
 		stop := make(chan struct{})
-		var halted sync.Once
-		view := &stopped{DB: db}
+		var halt atomic.Bool
+		view := &stopped{DB: db, stop: func(context.Context) {
+			if halt.CompareAndSwap(true, false) {
+				<-stop
+			}
+		}}
 		a := leader.New(leader.Config{DB: view, Node: "a"})
 		stopA := run(a)
 		time.Sleep(time.Minute)
@@ -212,7 +214,7 @@ func TestStoppedHolder(t *testing.T) {
 		if err := check(t, db, a, fence); err != nil {
 			t.Fatal(err)
 		}
-		view.stop = func(context.Context) { halted.Do(func() { <-stop }) }
+		halt.Store(true)
 		time.Sleep(6 * time.Second)
 		b := leader.New(leader.Config{DB: db, Node: "b"})
 		defer run(b)()
