@@ -315,7 +315,7 @@ func randomFive(r *rand.Rand) string {
 func TestParseAnyRefusesWhatTheReferenceRefuses(t *testing.T) {
 	r := rand.New(rand.NewPCG(11, 12))
 	accepted := 0
-	for range 200 {
+	for range 80 {
 		expr := randomFive(r)
 		_, err := schedule.ParseAny(expr)
 		why := newCrontab(expr).refusal()
@@ -326,7 +326,7 @@ func TestParseAnyRefusesWhatTheReferenceRefuses(t *testing.T) {
 			accepted++
 		}
 	}
-	if accepted < 40 || accepted > 190 {
+	if accepted < 20 || accepted > 76 {
 		t.Errorf("%d of the random expressions were accepted", accepted)
 	}
 }
@@ -334,7 +334,7 @@ func TestParseAnyRefusesWhatTheReferenceRefuses(t *testing.T) {
 // TestNextOfFiveFieldsAgreesWithEveryMinute asks for each minute of a year.
 func TestNextOfFiveFieldsAgreesWithEveryMinute(t *testing.T) {
 	r := rand.New(rand.NewPCG(13, 14))
-	for tried := 0; tried < 15; {
+	for tried := 0; tried < 8; {
 		expr := randomFive(r)
 		s, err := schedule.ParseAny(expr)
 		if err != nil {

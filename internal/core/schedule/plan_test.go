@@ -287,7 +287,7 @@ func randomPlan(t *testing.T, r *rand.Rand, start, anchor time.Time) (schedule.P
 // TestPlanAgreesWithEveryMinute walks through a year of many plans, from rotation to
 // rotation, and asks at odd times between.
 func TestPlanAgreesWithEveryMinute(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(16) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			r := rand.New(rand.NewPCG(seed, 17))
 			start := time.Date(1990+r.IntN(60), time.Month(1+r.IntN(12)), 1+r.IntN(28), 0, 0, 0, 0, time.UTC)
