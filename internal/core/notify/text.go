@@ -29,6 +29,9 @@ var happened = map[notice.Kind]string{
 	notice.ChangeReminder:   "a change still waits for votes",
 	notice.BreakGlassOpened: "the glass was broken",
 	notice.BreakGlassClosed: "an emergency was closed",
+	notice.RotationDone:     "a secret was rotated",
+	notice.RotationFailed:   "a rotation failed",
+	notice.RotationOverdue:  "a rotation is overdue",
 	notice.Test:             "this is a test",
 }
 

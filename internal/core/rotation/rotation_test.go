@@ -209,6 +209,7 @@ func TestRotateOnDemand(t *testing.T) {
 
 func TestRepeatedRequest(t *testing.T) {
 	inBubble(t, false, func(f *fixture) {
+		f.x.took = time.Second
 		id := f.id()
 		same := func(r *secret.RotateRequest) { r.VersionID = id }
 		_, err := f.rotate("db", with("test"), same)
@@ -219,7 +220,7 @@ func TestRepeatedRequest(t *testing.T) {
 		if _, err := f.rotate("db"); errs.As(err) == nil || errs.As(err).Code != secret.CodeRotating {
 			t.Errorf("another while one is under way: %v", err)
 		}
-		settle()
+		time.Sleep(10 * time.Second)
 		out, err := f.rotate("db", same)
 		f.must(err)
 		settle()
