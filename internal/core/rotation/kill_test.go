@@ -138,7 +138,7 @@ func run(t *testing.T, p plan) (out result) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(os.Args[0], "-test.run=^TestProcess$", "-test.timeout=60s")
-	cmd.Env = append(os.Environ(), envChild+"="+string(text))
+	cmd.Env = append(os.Environ(), envChild+"="+string(text), "GORACE=atexit_sleep_ms=0") // a race detector waits a second at each exit
 	said, err := cmd.CombinedOutput()
 	var dead *exec.ExitError
 	if err != nil {

@@ -115,7 +115,7 @@ func kind(t *testing.T, dir, what string, mode call.Mode, timeout time.Duration)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return command.Kind(command.Config{Commands: []command.Command{{Argv: []string{self, dir}, Env: map[string]string{told: what, "GOCOVERDIR": dir},
+	return command.Kind(command.Config{Commands: []command.Command{{Argv: []string{self, dir}, Env: map[string]string{told: what, "GOCOVERDIR": dir, "GORACE": "atexit_sleep_ms=0"},
 		Called: call.Called{Name: "c", Mode: mode, Previous: rotator.Replaced, Accounts: []string{account}, Timeout: timeout}}}})
 }
 
@@ -183,7 +183,7 @@ func TestWhatItSees(t *testing.T) {
 		t.Errorf("it saw %q in %q", saw.Cmdline, saw.WD)
 	}
 	for _, v := range saw.Env {
-		if n, _, _ := strings.Cut(v, "="); n != told && n != "GOCOVERDIR" && n != "PATH" && n != "COUNTERSIGN_STEP" || strings.Contains(v, "hunter2") {
+		if n, _, _ := strings.Cut(v, "="); n != told && n != "GOCOVERDIR" && n != "GORACE" && n != "PATH" && n != "COUNTERSIGN_STEP" || strings.Contains(v, "hunter2") {
 			t.Errorf("it saw the variable %s", n)
 		}
 	}
