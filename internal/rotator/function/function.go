@@ -18,14 +18,15 @@
 // {"SecretBinary": BASE64}; it is then stored in the function's place. What other steps
 // answer is not looked at. A function that fails says so by the header
 // X-Amz-Function-Error or, with the emulator, by the members errorType and
-// errorMessage of its answer. The first of the two is shown, cut; the second is not:
-// it may hold anything.
+// errorMessage of its answer, or by a text where it took too long. The type is shown,
+// cut; the message is not: it may hold anything.
 //
 // Requests are signed with AWS's signature, version 4, for the service "lambda", with
 // the access key that the configuration names, as Lambda itself asks for.
 package function
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -204,12 +205,18 @@ func (x *caller) invoke(ctx context.Context, j rotator.Job, step string) ([]byte
 	if err != nil {
 		return nil, err
 	}
-	failed, code := failure(status, header, answer)
+	why := failure(status, header, answer)
+	code := ""
+	if why != nil {
+		code = call.Shown(why.code, j)
+	}
 	switch {
 	case status != http.StatusOK:
-		return nil, rotator.Fail(call.ClassOf(status), nil, "%s was answered with status %d at %s%s", what, status, step, call.Shown(code, j))
-	case failed:
-		return nil, rotator.Fail(rotator.Rejected, nil, "%s failed at %s%s; its own log says why", what, step, call.Shown(code, j))
+		return nil, rotator.Fail(call.ClassOf(status), nil, "%s was answered with status %d at %s%s", what, status, step, code)
+	case why != nil && why.late:
+		return nil, rotator.Fail(rotator.Unreachable, nil, "%s took too long at %s", what, step)
+	case why != nil:
+		return nil, rotator.Fail(rotator.Rejected, nil, "%s failed at %s%s; its own log says why", what, step, code)
 	}
 	return answer, nil
 }
@@ -223,18 +230,42 @@ func (f *Function) address() string {
 	return to
 }
 
-// failure reports whether an answer says that the function failed, and the type of
-// its error, as it may be shown.
-func failure(status int, header http.Header, body []byte) (failed bool, code string) {
+// timedOut begins what the emulator answers, with status 200 and as plain text, for a
+// function that did not end in its time; and it stands in what Lambda says of one.
+const timedOut = "Task timed out after "
+
+// errorMember is what every failure has that is told by the answer alone.
+const errorMember = "errorMessage"
+
+// failed is how a function failed.
+type failed struct {
+	code string // the type of its error, as it may be shown
+	late bool   // it did not end in its time
+}
+
+// failure finds out whether an answer says that the function failed; nil: it does not.
+// What looks like a failure is one: a step that is taken for done and is not would
+// make a credential current that nothing accepts.
+func failure(status int, header http.Header, body []byte) *failed {
+	declared := header.Get("X-Amz-Function-Error") != ""
 	o, err := rotator.ParseObject(rotator.Value{Data: sensitive.New(body)})
-	if err == nil {
-		code = call.Code(o.Get("errorType"))
+	if err != nil {
+		late := bytes.HasPrefix(body, []byte(timedOut)) && status == http.StatusOK
+		broken := bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) && bytes.Contains(body, []byte(`"`+errorMember+`"`))
+		if declared || late || broken {
+			return &failed{late: late}
+		}
+		return nil
 	}
-	if header.Get("X-Amz-Function-Error") != "" {
-		return true, code
+	f := &failed{code: call.Code(o.Get("errorType")), late: strings.Contains(o.Get(errorMember), timedOut)}
+	// The emulator has no header.
+	if declared || status == http.StatusOK && o.JSON(errorMember) != nil && string(o.JSON(errorMember)) != "null" {
+		return f
 	}
-	// The emulator has no header: a failure is told by both members.
-	return status == http.StatusOK && err == nil && o.JSON("errorMessage") != nil && o.JSON("errorType") != nil, code
+	if status != http.StatusOK && f.code != "" {
+		return f
+	}
+	return nil
 }
 
 // credentials is the file with the access key.

@@ -164,16 +164,20 @@ func TestFailures(t *testing.T) {
 		class  rotator.Class
 		text   string
 	}{
-		"emulator":     {200, false, `{"errorMessage":"hunter2","errorType":"ValueError","stackTrace":["hunter2"]}`, rotator.Rejected, "(ValueError)"},
-		"header":       {200, true, `{"errorMessage":"hunter2"}`, rotator.Rejected, "failed at setSecret;"},
-		"type-a-value": {200, true, `{"errorType":"hunter2"}`, rotator.Rejected, "failed at setSecret;"},
-		"no-json":      {200, true, "hunter2", rotator.Rejected, ""},
-		"throttled":    {429, false, "", rotator.Unreachable, "429"},
-		"none":         {404, false, `{"message":"hunter2"}`, rotator.Unsuitable, "404"},
-		"denied":       {403, false, "", rotator.Permission, "403"},
-		"broken":       {502, false, "", rotator.Unreachable, "502"},
-		"redirect":     {307, false, "", rotator.Unsuitable, "307"},
-		"large":        {200, false, strings.Repeat(" ", function.MaxAnswer+1), rotator.Unsuitable, "KiB"},
+		"emulator":      {200, false, `{"errorMessage":"hunter2","errorType":"ValueError","stackTrace":["hunter2"]}`, rotator.Rejected, "(ValueError)"},
+		"header":        {200, true, `{"errorMessage":"hunter2"}`, rotator.Rejected, "failed at setSecret;"},
+		"type-a-value":  {200, true, `{"errorType":"hunter2"}`, rotator.Rejected, "failed at setSecret;"},
+		"no-json":       {200, true, "hunter2", rotator.Rejected, ""},
+		"message-alone": {200, false, `{"errorMessage":"hunter2"}`, rotator.Rejected, "failed at setSecret;"},
+		"twice":         {200, false, `{"errorMessage":"a","errorMessage":"hunter2"}`, rotator.Rejected, "failed at setSecret;"},
+		"late":          {200, false, "Task timed out after 3.00 seconds", rotator.Unreachable, "took too long at setSecret"},
+		"late-lambda":   {200, true, `{"errorMessage":"2026-01-02T03:04:05Z hunter2 Task timed out after 3.00 seconds"}`, rotator.Unreachable, "took too long at setSecret"},
+		"throttled":     {429, false, "", rotator.Unreachable, "429"},
+		"none":          {404, false, `{"message":"hunter2"}`, rotator.Unsuitable, "404"},
+		"denied":        {403, false, "", rotator.Permission, "403"},
+		"broken":        {502, false, "", rotator.Unreachable, "502"},
+		"redirect":      {307, false, "", rotator.Unsuitable, "307"},
+		"large":         {200, false, strings.Repeat(" ", function.MaxAnswer+1), rotator.Unsuitable, "KiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			x.answer = func(w http.ResponseWriter, _ string) bool {
