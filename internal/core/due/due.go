@@ -13,6 +13,7 @@ package due
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"strings"
 	"time"
@@ -38,6 +39,29 @@ type Entry struct {
 	At    time.Time
 	Parts []string
 	Value []byte
+}
+
+// Scan is the entries within a range of keys, in its order. An error ends it.
+func (x Index) Scan(r kv.Reader, rng kv.Range) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		for p, err := range r.Scan(rng) {
+			var e Entry
+			if err == nil {
+				e, err = x.entry(p)
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+func (x Index) entry(p kv.Pair) (Entry, error) {
+	parts, nums, err := kv.Key(p.Key[len(x.Prefix):]).Parts("n" + strings.Repeat("s", x.Parts))
+	if err != nil {
+		return Entry{}, err
+	}
+	return Entry{Key: slices.Clone(p.Key), At: time.UnixMicro(int64(nums[0])), Parts: parts, Value: slices.Clone(p.Value)}, nil
 }
 
 // Each carries out every entry whose time has come, each once, those too that come
@@ -71,20 +95,16 @@ func (x Index) next(ctx context.Context, db kv.DB, from kv.Key) (next *Entry, er
 	rng := kv.Range{Start: from, End: slices.Clone(x.Prefix).Num(uint64(time.Now().UnixMicro()) + 1)}
 	err = db.View(ctx, func(r kv.Reader) error {
 		next = nil
-		for p, err := range r.Scan(rng) {
-			if err != nil {
-				return err
-			}
-			parts, nums, err := kv.Key(p.Key[len(x.Prefix):]).Parts("n" + strings.Repeat("s", x.Parts))
-			if err != nil {
-				return err
-			}
-			next = &Entry{Key: slices.Clone(p.Key), At: time.UnixMicro(int64(nums[0])), Parts: parts, Value: slices.Clone(p.Value)}
-			return nil
+		for e, err := range x.Scan(r, rng) {
+			next = &e
+			return err
 		}
 		return nil
 	})
-	return next, err
+	if err != nil {
+		return nil, err
+	}
+	return next, nil
 }
 
 // Bell wakes a job before its time. It is safe for concurrent use.

@@ -85,7 +85,7 @@ func (s *Service) rotatable(ctx context.Context, who caller.Caller, id name.Secr
 	if err != nil {
 		return nil, err
 	}
-	st, err = s.Secrets.RotationState(ctx, secret.RotationRef{Secret: n}, true)
+	st, err = s.Secrets.RotationState(ctx, secret.RotationRef{Secret: n})
 	switch {
 	case err != nil:
 		return nil, err

@@ -141,7 +141,7 @@ func (s *Service) turn(ctx context.Context, ref secret.RotationRef) {
 
 // next does one thing that is due. It reports whether there may be more.
 func (s *Service) next(ctx context.Context, ref secret.RotationRef, fence uint64) (bool, error) {
-	st, err := s.Secrets.RotationState(ctx, ref, true)
+	st, err := s.Secrets.RotationState(ctx, ref)
 	if err != nil {
 		return false, err
 	}

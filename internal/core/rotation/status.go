@@ -81,7 +81,7 @@ func (s *Service) Public(ctx context.Context, who caller.Caller, id name.SecretI
 	if err != nil {
 		return nil, err
 	}
-	st, err := s.Secrets.RotationState(ctx, secret.RotationRef{Secret: n}, true)
+	st, err := s.Secrets.RotationState(ctx, secret.RotationRef{Secret: n})
 	if err != nil {
 		return nil, err
 	}

@@ -118,6 +118,10 @@ type RotationRef struct {
 	Suffix string
 }
 
+func rotationRef(e due.Entry) RotationRef {
+	return RotationRef{Secret: name.Secret{Account: e.Parts[0], Region: e.Parts[1], Name: e.Parts[2]}, Suffix: e.Parts[3]}
+}
+
 // NewRotationToken makes the token of a rotation, in the form of AWS's RotationToken.
 func NewRotationToken() string { return rand.Text() + rand.Text() }
 
@@ -344,17 +348,17 @@ type RotationState struct {
 func (s *RotationState) Value(number uint64) Input { return s.Input[number] }
 
 // RotationState reads what the server's own job needs of a secret; nil: it is not
-// there. With values, it is what a step has to know; each step has its record.
-func (s *Service) RotationState(ctx context.Context, ref RotationRef, values bool) (out *RotationState, err error) {
+// there. It holds the values that a step has to know; each step has its record.
+func (s *Service) RotationState(ctx context.Context, ref RotationRef) (out *RotationState, err error) {
 	now := time.Now()
 	err = s.gate.DB.View(ctx, func(r kv.Reader) error {
-		out, err = s.rotationState(r, ref, values, now)
+		out, err = s.rotationState(r, ref, now)
 		return err
 	})
 	return out, err
 }
 
-func (s *Service) rotationState(r kv.Reader, ref RotationRef, values bool, now time.Time) (*RotationState, error) {
+func (s *Service) rotationState(r kv.Reader, ref RotationRef, now time.Time) (*RotationState, error) {
 	f, err := s.load(r, ref.Secret, "")
 	if err != nil || f.head == nil || f.replica != nil || ref.Suffix != "" && f.head.Suffix != ref.Suffix || f.head.Rotation == nil {
 		return nil, err
@@ -372,9 +376,6 @@ func (s *Service) rotationState(r kv.Reader, ref RotationRef, values bool, now t
 	}
 	if at, closes := h.nextRun(ref.Secret); at != 0 && h.Rotation.Enabled {
 		out.Due, out.Closes = when(at), closes
-	}
-	if !values {
-		return out, nil
 	}
 	numbers := []uint64{out.Number, out.Labels[name.Previous]}
 	if h.Run != nil {
@@ -406,7 +407,7 @@ func (s *Service) rotationState(r kv.Reader, ref RotationRef, values bool, now t
 // DueRotations carries out what is due of rotations, each entry once.
 func (s *Service) DueRotations(ctx context.Context, do func(RotationRef) error) error {
 	return rotationDue.Each(ctx, s.gate.DB, func(e due.Entry) error {
-		return do(RotationRef{Secret: name.Secret{Account: e.Parts[0], Region: e.Parts[1], Name: e.Parts[2]}, Suffix: e.Parts[3]})
+		return do(rotationRef(e))
 	})
 }
 
@@ -415,15 +416,11 @@ func (s *Service) DueRotations(ctx context.Context, do func(RotationRef) error) 
 func (s *Service) OldestDue(ctx context.Context) (at time.Time, err error) {
 	err = s.gate.DB.View(ctx, func(r kv.Reader) error {
 		at = time.Time{}
-		for p, err := range r.Scan(kv.Prefix(rotationDue.Prefix)) {
+		for e, err := range rotationDue.Scan(r, kv.Prefix(rotationDue.Prefix)) {
 			if err != nil {
 				return err
 			}
-			_, nums, err := kv.Key(p.Key[len(rotationDue.Prefix):]).Parts("nssss")
-			if err != nil {
-				return err
-			}
-			at = when(int64(nums[0]))
+			at = when(micros(e.At))
 			return nil
 		}
 		return nil
@@ -440,18 +437,12 @@ func (s *Service) ForgetDue(ctx context.Context, ref RotationRef) error {
 			return err
 		}
 		var keys []kv.Key
-		for p, err := range tx.Scan(kv.Prefix(rotationDue.Prefix)) {
+		for e, err := range rotationDue.Scan(tx, kv.Prefix(rotationDue.Prefix)) {
 			if err != nil {
 				return err
 			}
-			key := kv.Key(slices.Clone(p.Key))
-			strs, nums, err := key[len(rotationDue.Prefix):].Parts("nssss")
-			if err != nil {
-				return err
-			}
-			of := RotationRef{name.Secret{Account: strs[0], Region: strs[1], Name: strs[2]}, strs[3]}
-			if of == ref && (h == nil || h.Suffix != ref.Suffix || h.Due != int64(nums[0])) {
-				keys = append(keys, key)
+			if rotationRef(e) == ref && (h == nil || h.Suffix != ref.Suffix || h.Due != micros(e.At)) {
+				keys = append(keys, e.Key)
 			}
 		}
 		for _, k := range keys {

@@ -70,8 +70,8 @@ type rotateEdit struct {
 // is registered under AWSPENDING, without a value.
 //
 // Precondition: there is nothing to rotate it with; a rotation is under way; the
-// previous credential is in its grace. Denied with CodeNotInvocable: the function
-// is none that this server knows.
+// previous credential is in its grace. Precondition with CodeNotInvocable: the
+// function is none that this server knows.
 func (s *Service) Rotate(ctx context.Context, who caller.Caller, req RotateRequest) (Written, error) {
 	if err := req.check(); err != nil {
 		return Written{}, s.refuse(ctx, who, policy.Rotate, req.ID.Name, err)

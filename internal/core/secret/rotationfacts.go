@@ -103,21 +103,18 @@ func (s *Service) Rotations(ctx context.Context, who caller.Caller, until time.T
 		out = nil
 		looked := 0
 		rng := kv.Range{Start: rotationDue.Prefix, End: rotationDue.Key(until.Add(time.Microsecond))}
-		for p, err := range a.Scan(rng) {
+		for e, err := range rotationDue.Scan(a, rng) {
 			if err != nil {
 				return err
 			}
-			strs, _, err := kv.Key(p.Key[len(rotationDue.Prefix):]).Parts("nssss")
-			if err != nil {
-				return err
-			}
-			if strs[0] != who.Account || strs[1] != who.Region {
+			ref := rotationRef(e)
+			if ref.Account != who.Account || ref.Region != who.Region {
 				continue
 			}
 			if looked++; looked > maxRotations {
 				return errs.New(errs.Limit, "more than %d secrets rotate until then: ask for a shorter time", maxRotations)
 			}
-			f, err := s.load(a, name.Secret{Account: strs[0], Region: strs[1], Name: strs[2]}, "")
+			f, err := s.load(a, ref.Secret, "")
 			if err != nil {
 				return err
 			}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"countersign/internal/caller"
+	"countersign/internal/core/bucket"
 	"countersign/internal/core/change"
 	"countersign/internal/core/due"
 	"countersign/internal/core/gate"
@@ -116,8 +117,8 @@ type Service struct {
 	purged   due.Bell // wakes the purge job
 	kinds    rotator.Kinds
 	names    *convention.Convention
-	rotates  due.Bell // wakes the job that rotates
-	misses   misses
+	rotates  due.Bell        // wakes the job that rotates
+	misses   *bucket.Buckets // values presented that did not match, by principal and secret
 }
 
 // New returns a Service. Its background work is in Run.
@@ -129,7 +130,8 @@ func New(c Config) *Service {
 		c.Logger = slog.Default()
 	}
 	return &Service{gate: c.Gate, changes: c.Changes, vault: c.Vault, regions: c.Regions, keep: c.Keep,
-		keepFor: c.KeepFor, logger: c.Logger, used: used{seed: maphash.MakeSeed()}, purged: due.NewBell(), kinds: c.Kinds, names: c.Names, rotates: due.NewBell()}
+		keepFor: c.KeepFor, logger: c.Logger, used: used{seed: maphash.MakeSeed()}, purged: due.NewBell(), kinds: c.Kinds, names: c.Names, rotates: due.NewBell(),
+		misses: bucket.New(missesPerSecond, missesAtOnce)}
 }
 
 // Regions are the region labels of this server, home first.

@@ -4,10 +4,7 @@ import (
 	"context"
 	"crypto/subtle"
 	"encoding/json"
-	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"countersign/internal/caller"
 	"countersign/internal/core/gate"
@@ -80,7 +77,7 @@ func (s *Service) Verify(ctx context.Context, who caller.Caller, req VerifyReque
 			return Verified{}, err
 		}
 		by := who.Account + "/" + who.Name + "\x00" + f.arn()
-		if !s.misses.may(by, now) {
+		if !s.misses.Room(by, now) {
 			return Verified{}, errs.Coded(errs.Throttled, CodeMisses, "too many values were presented that did not match")
 		}
 		out, err := s.verify(a, f, print, req.Key, now)
@@ -88,7 +85,7 @@ func (s *Service) Verify(ctx context.Context, who caller.Caller, req VerifyReque
 			return Verified{}, err
 		}
 		if a.Record.Version = out.Version; out.Match == MatchNone {
-			s.misses.count(by, now)
+			s.misses.Take(by, now)
 		}
 		return out, nil
 	})
@@ -164,43 +161,4 @@ func (f *found) graceEnd(r kv.Reader) (time.Time, error) {
 		return time.Time{}, err
 	}
 	return when(v.Current + h.Rotation.Grace), nil
-}
-
-// misses counts values that did not match. It is safe for concurrent use.
-type misses struct {
-	mu      sync.Mutex
-	buckets map[string]*rate.Limiter
-}
-
-// maxMissed is how many pairs of principal and secret are remembered. When there are
-// more, those that have missed nothing lately are forgotten.
-const maxMissed = 4096
-
-// may reports whether there is room for one that does not match.
-func (m *misses) may(by string, now time.Time) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	b := m.buckets[by]
-	return b == nil || b.TokensAt(now) >= 1
-}
-
-func (m *misses) count(by string, now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	b := m.buckets[by]
-	if b == nil {
-		if len(m.buckets) >= maxMissed {
-			for k, old := range m.buckets {
-				if old.TokensAt(now) >= missesAtOnce {
-					delete(m.buckets, k)
-				}
-			}
-		}
-		if m.buckets == nil {
-			m.buckets = map[string]*rate.Limiter{}
-		}
-		b = rate.NewLimiter(missesPerSecond, missesAtOnce)
-		m.buckets[by] = b
-	}
-	b.AllowN(now, 1)
 }
