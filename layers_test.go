@@ -40,7 +40,7 @@ var house = []layer{
 	{[]string{"internal/rotator/webhook", "internal/rotator/command", "internal/rotator/function"}, []string{"internal/rotator", "internal/rotator/call", "internal/errs", "internal/sensitive"}},
 	{[]string{"internal/rotator/..."}, []string{"internal/rotator", "internal/errs", "internal/sensitive"}},
 
-	{[]string{"internal/core/schedule", "internal/core/hours"}, []string{"internal/errs"}},
+	{[]string{"internal/core/schedule", "internal/core/hours", "internal/core/schema"}, []string{"internal/errs"}},
 	{[]string{"internal/core/policy", "internal/core/audit"}, []string{"internal/errs", "internal/name", "internal/caller"}},
 	{[]string{"internal/core/record"}, []string{"internal/errs", "internal/kv"}},
 	{[]string{"internal/core/bucket"}, nil},
