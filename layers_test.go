@@ -52,7 +52,7 @@ var house = []layer{
 	{[]string{"internal/core/gate"}, []string{"internal/errs", "internal/name", "internal/caller", "internal/kv", "internal/core/audit", "internal/core/policy"}},
 	{[]string{"internal/core/change"}, append(ground, "internal/sshsig", "internal/proof", "internal/core/hours", "internal/core/audit", "internal/core/policy", "internal/core/protect", "internal/core/notice", "internal/core/record", "internal/core/gate")},
 	{[]string{"internal/core/secret", "internal/core/authn"}, append(ground, "internal/name/convention", "internal/keyring", "internal/core/audit", "internal/core/policy", "internal/core/protect",
-		"internal/core/notice", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/schedule", "internal/core/generation", "internal/core/bucket", "internal/proof", "internal/rotator")},
+		"internal/core/notice", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/schedule", "internal/core/schema", "internal/core/generation", "internal/core/bucket", "internal/proof", "internal/rotator")},
 	{[]string{"internal/core/mount"}, append(ground, "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/generation")},
 	{[]string{"internal/core/auditdevice"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/mount")},
 	{[]string{"internal/core/identitytoken"}, append(ground, "internal/core/audit", "internal/core/policy", "internal/core/record", "internal/core/gate", "internal/core/change", "internal/core/authn")},

@@ -20,7 +20,8 @@ var builtins = [...]struct{ name, about, document string }{
         "secretsmanager:*",
         "countersign:ReadSecretKeys",
         "countersign:PatchSecretValue",
-        "countersign:*SecretVersion"
+        "countersign:*SecretVersion",
+        "countersign:*SecretSchema"
       ],
       "Resource": "*"
     }
@@ -40,7 +41,8 @@ var builtins = [...]struct{ name, about, document string }{
         "secretsmanager:ListSecretVersionIds",
         "secretsmanager:GetResourcePolicy",
         "secretsmanager:GetRandomPassword",
-        "countersign:ReadSecretKeys"
+        "countersign:ReadSecretKeys",
+        "countersign:GetSecretSchema"
       ],
       "Resource": "*"
     }
@@ -58,6 +60,7 @@ var builtins = [...]struct{ name, about, document string }{
         "secretsmanager:ListSecretVersionIds",
         "secretsmanager:GetResourcePolicy",
         "secretsmanager:ValidateResourcePolicy",
+        "countersign:GetSecretSchema",
         "iam:Get*",
         "iam:List*",
         "iam:SimulatePrincipalPolicy",
@@ -119,6 +122,7 @@ var builtins = [...]struct{ name, about, document string }{
         "secretsmanager:ListSecrets",
         "secretsmanager:ListSecretVersionIds",
         "secretsmanager:GetRandomPassword",
+        "countersign:GetSecretSchema",
         "countersign:ProposeChange",
         "countersign:WithdrawChange",
         "countersign:CommentChange",
@@ -142,6 +146,7 @@ var builtins = [...]struct{ name, about, document string }{
         "secretsmanager:DescribeSecret",
         "secretsmanager:ListSecrets",
         "secretsmanager:ListSecretVersionIds",
+        "countersign:GetSecretSchema",
         "countersign:ReviewChange",
         "countersign:CommentChange",
         "countersign:ReadChange",

@@ -296,16 +296,16 @@ func TestLookup(t *testing.T) {
 // seesReviews is what everybody may who takes part in reviews.
 func seesReviews(op Op) bool {
 	switch op {
-	case Describe, ListSecrets, ListVersions, ReadChange, ListChanges, GetRules, GetProject, ListProjects:
+	case Describe, GetSchema, ListSecrets, ListVersions, ReadChange, ListChanges, GetRules, GetProject, ListProjects:
 		return true
 	}
 	return false
 }
 
-// onSecrets is every operation of the Secrets Manager API and those on keys and
-// versions of a secret.
+// onSecrets is every operation of the Secrets Manager API and those on keys,
+// versions and schema of a secret.
 func onSecrets(op Op) bool {
-	return strings.HasPrefix(op.Action(), "secretsmanager:") || op >= ReadKeys && op <= DestroyVersion
+	return strings.HasPrefix(op.Action(), "secretsmanager:") || op >= ReadKeys && op <= DestroyVersion || op >= GetSchema && op <= DeleteSchema
 }
 
 // disclosing are the operations that read what an auditor is not shown: values,

@@ -278,6 +278,10 @@ const (
 
 	UpdateGroup // several things of a group at once, each of which is asked for too
 
+	GetSchema
+	PutSchema
+	DeleteSchema
+
 	endOfOps
 )
 

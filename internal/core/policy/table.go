@@ -268,4 +268,9 @@ var operations = [numOps]Operation{
 	IntrospectIdentityToken: {"IntrospectIdentityToken", "countersign:IntrospectIdentityToken", "update identity/oidc/introspect", AccessRead, KindAccount, shapeAccount},
 
 	UpdateGroup: {"UpdateGroup", "iam:UpdateGroup", "update identity/group/name/NAME", AccessPermissions, KindGroup, shapeGroup},
+
+	// What a secret's value has to be like.
+	GetSchema:    {"GetSchema", "countersign:GetSecretSchema", "read MOUNT/schema/NAME", AccessRead, KindSecret, shapeSecret},
+	PutSchema:    {"PutSchema", "countersign:PutSecretSchema", "update MOUNT/schema/NAME", AccessWrite, KindSecret, shapeSecret},
+	DeleteSchema: {"DeleteSchema", "countersign:DeleteSecretSchema", "delete MOUNT/schema/NAME", AccessWrite, KindSecret, shapeSecret},
 }

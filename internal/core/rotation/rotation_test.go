@@ -985,3 +985,40 @@ func anything(f *fixture, r *rand.Rand) {
 	settle()
 	f.clean()
 }
+
+// TestSchema: a value that was made and does not fit the schema ends the rotation
+// before the target is touched.
+func TestSchema(t *testing.T) {
+	inBubble(t, false, func(f *fixture) {
+		put := func(text string) error {
+			_, err := f.Secrets.PutSchema(t.Context(), f.Admin, secret.SchemaRequest{ID: coretest.ID(t, "db"), Text: []byte(text)})
+			return err
+		}
+		f.must(put(`{"properties":{"password":{"type":"string","maxLength":5}}}`))
+		_, err := f.rotate("db", with("test"))
+		f.must(err)
+		settle()
+		f.clean()
+		if got := f.x.Called(); got != "create" {
+			t.Errorf("called %s", got)
+		}
+		if f.read("db", name.Current) != first || !f.x.Accepts(first) {
+			t.Error("the credential is another")
+		}
+		st := f.status("db")
+		if st.Failure == nil || st.Failure.Step != "create" || !strings.Contains(st.Failure.Msg, "at /password, maxLength: it is longer than 5 characters") {
+			t.Errorf("the failure is %+v", st.Failure)
+		}
+		f.must(put(`{"properties":{"password":{"type":"string","maxLength":500}}}`))
+		_, err = f.rotate("db")
+		f.must(err)
+		if err := put(`true`); !errs.Is(err, errs.Precondition) { // the value that it makes was judged by the one before
+			t.Errorf("a schema was set while it rotates: %v", err)
+		}
+		settle()
+		f.clean()
+		if f.read("db", name.Current) == first {
+			t.Error("it did not rotate")
+		}
+	})
+}

@@ -60,6 +60,7 @@ func Heads() (all [][]byte) {
 		{Suffix: "s", Description: "ü", KMSKey: "k", Deleted: 65536, Purge: 1 << 32, Policy: "{}", Tags: []Tag{{"a", "1"}, {"b", ""}}},
 		{Suffix: "s", Type: "t", Rotation: &Rotation{Enabled: true}, Replicas: []Replica{{Region: "r"}}, Primary: "p"},
 		{Suffix: "s", Created: -1},
+		{Suffix: "s", Schema: make([]byte, 32), Labels: map[string]labelled{name.Current: at}},
 		{Suffix: "s", MaxVersions: 300, CASRequired: true, DeleteAfter: 1 << 40, Labels: map[string]labelled{name.Current: {Number: 1, ID: "x", Created: 5, Expires: 1 << 50}}},
 	} {
 		b, err := record.Encode(h)
@@ -86,4 +87,18 @@ func SetState(tx kv.Txn, n name.Secret, number uint64, state State) error {
 	}
 	v.State = state
 	return record.Put(tx, versionKey(n, h.Suffix, number), v)
+}
+
+// SchemaKey is where the schema of a secret stands.
+func SchemaKey(r kv.Reader, n name.Secret) kv.Key {
+	h, err := getHead(r, n)
+	if err != nil {
+		panic(err)
+	}
+	return schemaKey(n, h.Suffix)
+}
+
+// SetSchema makes the record of a schema another than the secret says.
+func SetSchema(tx kv.Txn, n name.Secret, text string) error {
+	return record.Put(tx, SchemaKey(tx, n), storedSchema{Text: []byte(text)})
 }

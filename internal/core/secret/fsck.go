@@ -19,6 +19,7 @@ func Rules() []fsck.Rule {
 		{Kind: "secret-created", Shape: "sssns"},
 		{Kind: "version", Shape: "sssssn", Decode: record.Check[version]},
 		{Kind: "value", Shape: "sssssn"},
+		{Kind: "schema", Shape: "sssss", Decode: record.Check[storedSchema]},
 		{Kind: "version-id", Shape: "ssssss", Decode: record.Check[uint64]},
 		{Kind: "used", Shape: "sssssn", Decode: record.Check[int64]},
 		{Kind: "due", Shape: "sssnssss"},
@@ -109,6 +110,9 @@ func referHead(r kv.Reader, v Vault, n name.Secret, h *head, report func(string)
 		}
 	}
 	if err := referRotation(r, n, h, report); err != nil {
+		return err
+	}
+	if err := referSchema(r, n, h, report); err != nil {
 		return err
 	}
 	carried, err := toCarry(r, n, h)

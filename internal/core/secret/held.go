@@ -134,6 +134,9 @@ func (e *edit) release(tx *change.Tx, b *held, labels []string) error {
 		h.Kept--
 		return e.putVersion(tx, mergedID(v.ID, v.Change), p, labels)
 	}
+	if err := e.judge(tx, p.Input); err != nil { // the schema may be another than when it was proposed
+		return err
+	}
 	base := h.Labels[name.Current].Number
 	v.Change, v.Current, v.Gone = tx.Change.ID, micros(tx.Now), e.expiry(tx.Now)
 	for _, l := range labels {

@@ -108,6 +108,11 @@ func (e *labelEdit) Apply(tx *change.Tx) error {
 	case e.req.From != "" && (!attached || at.ID != e.req.From):
 		return &errs.Error{Kind: errs.Invalid, Code: CodeLabelNotThere, Field: e.req.From, Msg: "the label is not on the version it is to be moved from"}
 	}
+	if e.req.Label == name.Current && !v.Empty {
+		if err := e.judgeStored(tx, number, v.Binary); err != nil {
+			return err
+		}
+	}
 	base := h.Labels[name.Current].Number
 	h.attach(e.req.Label, v.at(number))
 	labels := h.labelsOf(number)

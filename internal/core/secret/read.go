@@ -180,6 +180,7 @@ type Description struct {
 	NextRotation      time.Time // zero unless rotation is enabled
 	PrimaryRegion     string    // set when the secret is or has a replica
 	Replicas          []Replica
+	Schema            bool // the value has to fit one
 }
 
 // Describe returns what is known of a secret, also of one marked for deletion.
@@ -228,7 +229,7 @@ func (s *Service) describe(r kv.Reader, f *found) (Description, error) {
 		ARN: f.arn(), Name: f.Name, Region: f.Region, Description: h.Description, KMSKey: h.KMSKey, Type: h.Type,
 		Created: when(h.Created), Changed: when(h.Changed), Accessed: dayTime(s.used.last(f.Secret, h.Suffix, 0, used)),
 		Deleted: when(h.Deleted), Purge: when(h.Purge), Tags: h.Tags,
-		Current: h.Labels[name.Current].Number, Rotation: h.Rotation, Replicas: h.Replicas,
+		Current: h.Labels[name.Current].Number, Rotation: h.Rotation, Replicas: h.Replicas, Schema: h.Schema != nil,
 	}
 	if f.replica != nil {
 		d.KMSKey, d.PrimaryRegion = f.replica.KMSKey, f.home.Region

@@ -121,6 +121,7 @@ type head struct {
 	Run      *Run       `cbor:"22,keyasint,omitempty"`
 	Retiring []Retiring `cbor:"23,keyasint,omitempty"`
 	Due      int64      `cbor:"24,keyasint,omitempty"`
+	Schema   []byte     `cbor:"25,keyasint,omitempty"` // digest of its schema; nil: it has none
 }
 
 // Member implements record.Direct. What few secrets have is left to Decode.
@@ -165,6 +166,8 @@ func (h *head) Member(key uint64, s *record.Source) {
 		h.DeleteAfter = s.Int()
 	case 24:
 		h.Due = s.Int()
+	case 25:
+		h.Schema = s.Bytes()
 	default:
 		s.Fail()
 	}

@@ -1,6 +1,7 @@
 package secret
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -244,6 +245,11 @@ func (e *promoteEdit) Apply(tx *change.Tx) error {
 	own := *primary
 	own.KMSKey, own.Created, own.Primary, own.Replicas = f.replica.KMSKey, f.replica.Created, "", nil
 	own.DataKey, own.Changed, own.Kept, own.Rotation, own.Run, own.Retiring, own.Due = e.dataKey, micros(tx.Now), 0, nil, nil, nil, 0
+	if text, err := schemaText(tx, f.home, primary); err != nil {
+		return err
+	} else if err := putSchema(tx, f.Secret, &own, bytes.Clone(text)); err != nil {
+		return err
+	}
 	copied := map[uint64]bool{}
 	for _, at := range primary.Labels {
 		if copied[at.Number] {

@@ -231,7 +231,7 @@ func (e *rollbackEdit) Apply(tx *change.Tx) error {
 		}
 	}
 	if err := e.putVersion(tx, e.versionID, p, []string{name.Current}); err != nil {
-		return err
+		return misfit(err, "the value that would come back does not fit the secret's schema")
 	}
 	return e.save(tx)
 }

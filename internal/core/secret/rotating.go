@@ -228,6 +228,11 @@ func (e *edit) beginRun(tx *change.Tx, run Run) error {
 	h.Rotation.Retry, h.Rotation.Tried = 0, micros(tx.Now)
 	h.Run = &run
 	if labelled && pending.Number != current.Number { // what was called goes on with what was made
+		if !pending.Empty {
+			if err := e.judgeStored(tx, pending.Number, pending.Binary); err != nil {
+				return err
+			}
+		}
 		run.Version, run.Number, run.Set = pending.ID, pending.Number, true
 		e.out.VersionID, e.out.Number, e.out.Labels = pending.ID, pending.Number, h.labelsOf(pending.Number)
 		return nil

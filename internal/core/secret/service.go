@@ -117,6 +117,7 @@ type Service struct {
 	purged   due.Bell // wakes the purge job
 	kinds    rotator.Kinds
 	names    *convention.Convention
+	schemas  schemas
 	rotates  due.Bell        // wakes the job that rotates
 	misses   *bucket.Buckets // values presented that did not match, by principal and secret
 }

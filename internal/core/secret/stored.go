@@ -35,7 +35,7 @@ type stored struct {
 	Label     string            `cbor:"16,keyasint,omitempty"`
 	From      string            `cbor:"17,keyasint,omitempty"`
 	To        string            `cbor:"18,keyasint,omitempty"`
-	Text      string            `cbor:"19,keyasint,omitempty"` // of a policy; the token of a rotation
+	Text      string            `cbor:"19,keyasint,omitempty"` // of a policy or a schema; the token of a rotation
 	Rotate    *RotateRequest    `cbor:"20,keyasint,omitempty"`
 	Set       map[string][]byte `cbor:"21,keyasint,omitempty"`
 	Patch     bool              `cbor:"22,keyasint,omitempty"`
@@ -243,6 +243,8 @@ func (s *Service) decodeAs(base edit, op policy.Op, t change.Target, w *stored) 
 		return &unreplicateEdit{base, w.Remove}, nil
 	case policy.PromoteReplica:
 		return &promoteEdit{base, w.DataKey, nil}, nil
+	case policy.PutSchema, policy.DeleteSchema:
+		return decodeSchema(base, w), nil
 	}
 	return nil, errs.Wrap(errs.Internal, fmt.Errorf("%s is no stored edit of a secret", op), "")
 }

@@ -158,6 +158,11 @@ func (e *versionsEdit) alter(tx *change.Tx, number uint64) (bool, error) {
 		if v.Gone == 0 {
 			return false, nil
 		}
+		if h.Labels[name.Current].Number == number { // a schema may have been set meanwhile
+			if err := e.judgeStored(tx, number, v.Binary); err != nil {
+				return false, err
+			}
+		}
 		v.State, v.Gone = Enabled, e.expiry(tx.Now)
 	case deleted || e.marked:
 		return false, nil

@@ -212,8 +212,13 @@ func (e *edit) putVersion(tx *change.Tx, id string, p printed, labels []string) 
 }
 
 // storeVersion writes the two records of a version and attaches its labels.
+//
+// Every value that is stored passes here, and is held against the secret's schema.
 func (e *edit) storeVersion(tx *change.Tx, number uint64, v version, p printed, labels []string) error {
 	h, n := e.f.head, e.f.Secret
+	if err := e.judge(tx, p.Input); err != nil {
+		return err
+	}
 	for _, l := range labels {
 		h.attach(l, v.at(number))
 	}
@@ -279,7 +284,7 @@ func dropVersion(tx kv.Txn, n name.Secret, suffix string, number uint64, id stri
 // dropHead deletes the records that make a name taken, and leaves the versions
 // to the purge job.
 func dropHead(tx kv.Txn, n name.Secret, h *head, now time.Time) error {
-	keys := []kv.Key{headKey(n), createdKey(n, h.Created), usedKey(n, h.Suffix, 0)}
+	keys := []kv.Key{headKey(n), createdKey(n, h.Created), usedKey(n, h.Suffix, 0), schemaKey(n, h.Suffix)}
 	if h.Purge != 0 {
 		keys = append(keys, purgeKey(n, h.Suffix, h.Purge))
 	}
