@@ -56,7 +56,7 @@ func (s *Schema) Check(value []byte, binary bool) error {
 		}
 		b.WriteString(p.Rule)
 	}
-	return &errs.Error{Kind: errs.Invalid, Code: CodeValue, Field: "SecretString", Msg: b.String()}
+	return &errs.Error{Kind: errs.Invalid, Code: CodeValue, Field: "value", Msg: b.String()}
 }
 
 // Problems is Check for who wants them one by one, in the order of the places. The

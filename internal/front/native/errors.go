@@ -95,7 +95,7 @@ var fields = map[string]string{
 	"VersionStage": "label", "MoveToVersionId": "to", "KmsKeyId": "kms_key", "SecretString": "value",
 	"ScheduleExpression": "schedule", "Duration": "window", "AutomaticallyAfterDays": "days", "RotationRules": "days", "RotationLambdaARN": "function",
 	"RecoveryWindowInDays": "window", "TagKeys": "key", "NextToken": "page", "ResourcePolicy": "document",
-	"PasswordLength": "length", "ExcludeCharacters": "exclude", "AddReplicaRegions": "replicas",
+	"PasswordLength": "length", "ExcludeCharacters": "exclude", "AddReplicaRegions": "replicas", "RemoveReplicaRegions": "replica",
 	"Filters": "filter", "SortBy": "sort",
 }
 

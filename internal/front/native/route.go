@@ -95,7 +95,7 @@ func row[In, Out any](r route, plan func(a *api, c *call, in *In) func(context.C
 
 // rows is the table, with what all rows have in common filled in.
 func rows() []route {
-	all := slices.Concat(secretRows(), versionRows(), rotationRows(), userRows(), groupRows(), keyRows(), policyRows(), auditRows(), operateRows(), changeRows(), protectionRows(), glassRows(), proofRows(), projectRows(), notifyRows(), deviceRows(),
+	all := slices.Concat(secretRows(), versionRows(), schemaRows(), rotationRows(), userRows(), groupRows(), keyRows(), policyRows(), auditRows(), operateRows(), changeRows(), protectionRows(), glassRows(), proofRows(), projectRows(), notifyRows(), deviceRows(),
 		signInRows(), sessionRows(), oidcRows(), sshKeyRows())
 	for i := range all {
 		r := &all[i]

@@ -44,6 +44,7 @@ type secretView struct {
 	NextRotation  time.Time           `json:"next_rotation,omitzero"`
 	PrimaryRegion string              `json:"primary_region,omitempty"`
 	Replicas      []secret.Replica    `json:"replicas,omitempty"`
+	Schema        bool                `json:"schema,omitempty"`
 }
 
 // rotationView is how a secret is rotated.
@@ -59,7 +60,7 @@ type rotationView struct {
 func viewSecret(d secret.Description) secretView {
 	v := secretView{ARN: d.ARN, Name: d.Name, Region: d.Region, Description: d.Description, KMSKey: d.KMSKey, Type: d.Type,
 		Created: d.Created, Changed: d.Changed, Accessed: d.Accessed, Deleted: d.Deleted, Purge: d.Purge,
-		Labels: d.Labels, Current: d.Current, NextRotation: d.NextRotation, PrimaryRegion: d.PrimaryRegion, Replicas: d.Replicas}
+		Labels: d.Labels, Current: d.Current, NextRotation: d.NextRotation, PrimaryRegion: d.PrimaryRegion, Replicas: d.Replicas, Schema: d.Schema}
 	if len(d.Tags) > 0 {
 		v.Tags = make(map[string]string, len(d.Tags))
 		for _, t := range d.Tags {

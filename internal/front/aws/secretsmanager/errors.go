@@ -6,6 +6,7 @@ import (
 	"countersign/internal/caller"
 	"countersign/internal/core/change"
 	"countersign/internal/core/policy"
+	"countersign/internal/core/schema"
 	"countersign/internal/core/secret"
 	"countersign/internal/errs"
 	"countersign/internal/front/aws"
@@ -150,6 +151,8 @@ func limit(e *errs.Error) aws.Fault {
 		return aws.Refusal(invalidParameter, "You can't attach more than 50 tags to a secret.")
 	case secret.CodeValue:
 		return aws.Refusal(invalidParameter, "The secret value is larger than 65536 bytes.")
+	case schema.CodeValue: // of a value that cannot be judged, as of one that does not fit
+		return aws.Refusal(invalidParameter, aws.Sentence(e.Msg))
 	}
 	return aws.Refusal("LimitExceededException", aws.Sentence(e.Msg))
 }
