@@ -180,10 +180,19 @@ func keywords() map[string]keyword {
 	for _, k := range []string{"minItems", "maxItems", "minContains", "maxContains", "minProperties", "maxProperties"} {
 		t[k] = counts(false)
 	}
-	for _, k := range []string{"title", "description", "$comment", "default", "examples", "deprecated", "readOnly", "writeOnly"} {
+	for _, k := range []string{"title", "description", "$comment", "deprecated", "readOnly", "writeOnly"} {
 		t[k] = ignored
 	}
+	for _, k := range []string{"default", "examples"} {
+		t[k] = valued
+	}
 	return t
+}
+
+// valued refuses what is there for a value. Who may see the schema need not be who
+// may see the value.
+func valued(_ *reader, _ *node, _ any, at string) error {
+	return refuse(at, "a schema holds no value of a secret, nor an example of one")
 }
 
 func ignored(*reader, *node, any, string) error { return nil }

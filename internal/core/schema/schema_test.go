@@ -115,6 +115,8 @@ func TestParseRefuses(t *testing.T) {
 		{"circle", `{"$ref":"#/$defs/x","$defs":{"x":{"$ref":"#/$defs/y"},"y":{"$ref":"#/$defs/x"}}}`, "leads to itself"},
 		{"recursion", `{"$ref":"#/$defs/x","$defs":{"x":{"properties":{"a":{"$ref":"#/$defs/x"}}}}}`, "leads to itself"},
 		{"unused circle", `{"$defs":{"x":{"items":{"$ref":"#/$defs/x"}}}}`, "leads to itself"},
+		{"default", `{"properties":{"default":{"default":"x"}}}`, "/properties/default/default: a schema holds no value"},
+		{"examples", `{"examples":["x"]}`, "/examples: a schema holds no value"},
 		{"id", `{"$id":"https://example.com/"}`, "not known or not taken"},
 		{"anchor", `{"$anchor":"a"}`, "not known or not taken"},
 		{"dynamic", `{"$dynamicRef":"#a"}`, "not known or not taken"},
@@ -200,7 +202,7 @@ func TestTakes(t *testing.T) {
 		{"unevaluated items", `{"prefixItems":[{}],"unevaluatedItems":false}`, `[1]`, `[1,2]`},
 		{"contains", `{"contains":{"type":"integer"},"minContains":2,"maxContains":2}`, `[1,2,"x"]`, `[1]`},
 		{"numbers", `{"items":{"multipleOf":0.1,"exclusiveMaximum":10,"exclusiveMinimum":1}}`, `[1.5]`, `[10]`},
-		{"annotations", `{"title":"t","description":"d","default":1,"examples":[1],"deprecated":true,"$comment":"c"}`, `{}`, "\xff"},
+		{"annotations", `{"title":"t","description":"d","deprecated":true,"$comment":"c"}`, `{}`, "\xff"},
 		{"nothing", `{"not":false}`, `{}`, "\xff"},
 		{"long chain", chain(60), `{}`, "\xff"},
 	} {

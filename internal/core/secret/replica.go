@@ -104,6 +104,21 @@ func (e *replicaEdit) Apply(tx *change.Tx) error {
 	return e.save(tx)
 }
 
+// Lines say what the change does, for its review.
+func (e *replicaEdit) Lines() (out []string) {
+	for _, r := range e.add {
+		line := "makes the secret readable in " + r.Region
+		if r.KMSKey != "" {
+			line += ", under the KMS key " + r.KMSKey
+		}
+		if e.force {
+			line += ", and deletes a secret of that name there"
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
 // apply adds the replicas to the head, which it does not save.
 func (e *replicaEdit) apply(tx *change.Tx, f *found) error {
 	for _, r := range e.add {
@@ -180,6 +195,14 @@ func (s *Service) RemoveReplicas(ctx context.Context, who caller.Caller, id name
 	}
 	e := &unreplicateEdit{edit{s: s, op: policy.RemoveReplicas, who: who, id: id}, regions}
 	return s.run(ctx, who, reason, e, &e.edit)
+}
+
+// Lines say what the change does, for its review.
+func (e *unreplicateEdit) Lines() (out []string) {
+	for _, r := range e.regions {
+		out = append(out, "ends the replica in "+r)
+	}
+	return out
 }
 
 func (e *unreplicateEdit) Apply(tx *change.Tx) error {

@@ -3,6 +3,7 @@ package secret_test
 import (
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -189,6 +190,8 @@ func TestPutSchema(t *testing.T) {
 		}
 		want := []string{"PutSchema s  true", "PutSchema s  false", "PutSchema s precondition/schema-misfit false", "PutSchema s invalid/schema false",
 			"PutSchema none not-found/secret false", "PutSchema s  true", "DeleteSchema s  true", "DeleteSchema s  false"}
+		slices.Sort(want) // a refusal is written at once, and what was done is relayed
+		slices.Sort(ops)
 		if d := cmp.Diff(want, ops); d != "" {
 			t.Error(d)
 		}

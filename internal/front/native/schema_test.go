@@ -71,7 +71,12 @@ func TestReplicas(t *testing.T) {
 	// A rule holds either.
 	s.want(t, "POST", "/secret", `{"name":"guarded/b","value":"v"}`)
 	s.want(t, "POST", "/protection", guard)
-	if out = s.want(t, "POST", "/secret/replicas?name=guarded/b", `{"replicas":[{"region":"eu-west-1"}]}`); out["status"] != "pending" {
+	out = s.want(t, "POST", "/secret/replicas?name=guarded/b", `{"replicas":[{"region":"eu-west-1"}],"force":true}`)
+	if out["status"] != "pending" {
 		t.Errorf("of a protected secret: %v", out)
+	}
+	review := s.want(t, "GET", "/changes/"+out["change"].(string), "")
+	if diff := cmp.Diff([]any{"makes the secret readable in eu-west-1, and deletes a secret of that name there"}, review["lines"]); diff != "" {
+		t.Error(diff)
 	}
 }
