@@ -91,6 +91,10 @@ import (
 	rotationrotators "countersign/internal/cli/rotation/rotators"
 	rotationset "countersign/internal/cli/rotation/set"
 	rotationshow "countersign/internal/cli/rotation/show"
+	schemacheck "countersign/internal/cli/schema/check"
+	schemadelete "countersign/internal/cli/schema/delete"
+	schemaset "countersign/internal/cli/schema/set"
+	schemashow "countersign/internal/cli/schema/show"
 	secretdelete "countersign/internal/cli/secret/delete"
 	secretdescribe "countersign/internal/cli/secret/describe"
 	secretget "countersign/internal/cli/secret/get"
@@ -276,6 +280,8 @@ func addCommands(root *cobra.Command, e *env.Env) {
 		secretdelete.NewCmd(e, nil),
 		secretrestore.NewCmd(e, nil),
 		secretverify.NewCmd(e, nil),
+		env.Group("schema", "Schemas, which the values of secrets have to fit", "  countersign schema set myapp/database --file database.schema.json",
+			schemaset.NewCmd(e, nil), schemashow.NewCmd(e, nil), schemadelete.NewCmd(e, nil), schemacheck.NewCmd(e, nil)),
 		declareplan.NewCmd(e, nil),
 		declareapply.NewCmd(e, nil),
 		rotate.NewCmd(e, nil),

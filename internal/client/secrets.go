@@ -32,6 +32,7 @@ type Secret struct {
 	NextRotation  time.Time           `json:"next_rotation,omitzero"`
 	PrimaryRegion string              `json:"primary_region,omitempty"`
 	Replicas      []Replica           `json:"replicas,omitempty"`
+	Schema        bool                `json:"schema,omitempty"` // the value has to fit one
 }
 
 // Replica is a region in which a secret can be read too.

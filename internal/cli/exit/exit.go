@@ -28,7 +28,7 @@ const (
 	Conflict    Code = 5   // it exists already, somebody else changed it, or its state does not allow this
 	Unavailable Code = 6   // the server cannot be reached, or cannot do it now
 	Damaged     Code = 7   // a verification found damage: "audit verify", "fsck"
-	Differs     Code = 8   // "diff", "drift", "verify-value": the two are not equal
+	Differs     Code = 8   // "diff", "drift", "verify-value": the two are not equal; "schema check": it does not fit
 	Rejected    Code = 9   // "propose --wait": a reviewer rejected the change
 	Withdrawn   Code = 10  // "propose --wait": its author withdrew the change
 	Expired     Code = 11  // "propose --wait": nobody decided in time, and the change expired
@@ -47,7 +47,8 @@ const Help = `Exit codes:
   5    it exists already, somebody else changed it, or its state forbids this
   6    the server cannot be reached, or cannot do this now
   7    a verification found damage ("audit verify", "fsck")
-  8    the two are not equal ("diff", "drift", "verify-value")
+  8    the two are not equal ("diff", "drift", "verify-value"), or the value
+       does not fit ("schema check")
   9    the change was rejected ("propose --wait", as those that follow)
   10   the change was withdrawn
   11   the change expired

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -193,7 +194,13 @@ func (o *Options) one(ctx context.Context, c *client.Client, it *plan.Item) {
 		w, it.Err = c.PutRotation(ctx, it.Name, *it.Secret.Rotation, reason)
 		out = w.Outcome()
 	case plan.Replicas:
-		it.Err = exit.With(exit.Conflict, errors.New("replicas cannot be changed here, only given to a new secret"))
+		out, it.Err = replicate(ctx, c, it, reason)
+	case plan.NoReplicas:
+		var w client.Written
+		w, it.Err = c.RemoveReplicas(ctx, it.Name, it.Regions(), reason)
+		out = w.Outcome()
+	case plan.Schema:
+		out, it.Err = setSchema(ctx, c, it, reason)
 	case plan.Protection:
 		out, it.Err = once(it, func(key string) (client.Outcome, error) {
 			r, err := c.PutRules(ctx, client.RuleChange{Set: &it.Rule.Rule, Reason: reason, Key: key})
@@ -203,6 +210,35 @@ func (o *Options) one(ctx context.Context, c *client.Client, it *plan.Item) {
 	if it.Err == nil && client.Open(out.Status) {
 		it.Change, it.Status = out.Change, out.Status
 	}
+}
+
+// replicate adds replicas. Where another secret has the name, it is left alone, and
+// that is an error.
+func replicate(ctx context.Context, c *client.Client, it *plan.Item, reason string) (client.Outcome, error) {
+	var to []client.Replica
+	for _, r := range it.Regions() {
+		to = append(to, client.Replica{Region: r})
+	}
+	w, err := c.Replicate(ctx, it.Name, to, reason)
+	for _, r := range w.Replicas {
+		if r.Message != "" && slices.Contains(it.Regions(), r.Region) {
+			err = exit.With(exit.Conflict, errors.New(r.Message))
+		}
+	}
+	return w.Outcome(), err
+}
+
+// setSchema sets the schema of a secret, or removes it.
+func setSchema(ctx context.Context, c *client.Client, it *plan.Item, reason string) (client.Outcome, error) {
+	document := *it.Secret.Schema
+	if document == "" {
+		w, err := c.DeleteSchema(ctx, it.Name, reason)
+		return w.Outcome(), err
+	}
+	return once(it, func(key string) (client.Outcome, error) {
+		w, err := c.PutSchema(ctx, it.Name, client.SchemaRequest{Document: document, Reason: reason, Key: key})
+		return w.Outcome(), err
+	})
 }
 
 // attempts bounds how many ended changes of the same request are stepped over.

@@ -60,6 +60,9 @@ func (e Error) Error() string {
 type Source struct {
 	Name string
 	Text []byte
+	// Read reads a file that it names, by a path from where it is. Nil: it cannot
+	// name any.
+	Read func(path string) ([]byte, error)
 }
 
 // File is what one or more files declare.
@@ -78,6 +81,7 @@ type Secret struct {
 	Tags        map[string]string // those to be set; others stay
 	Replicas    []string          // all regions; nil when they are not declared
 	Rotation    *client.RotationSettings
+	Schema      *string // compact JSON; empty: there is to be none
 }
 
 // Rule is a protection rule as it is to be.
@@ -95,7 +99,7 @@ func Parse(sources ...Source) (File, error) {
 	var out File
 	r := &reader{secrets: map[string]Position{}, rules: map[string]Position{}}
 	for _, s := range sources {
-		r.file = s.Name
+		r.file, r.load = s.Name, s.Read
 		r.read(s.Text, &out)
 	}
 	if len(r.refused) > 0 {
@@ -107,6 +111,7 @@ func Parse(sources ...Source) (File, error) {
 // reader collects what is wrong.
 type reader struct {
 	file    string
+	load    func(path string) ([]byte, error)
 	refused Error
 	secrets map[string]Position
 	rules   map[string]Position
@@ -233,12 +238,7 @@ func (r *reader) scan(n *yaml.Node, depth int, top bool) {
 	}
 	switch n.Kind {
 	case yaml.ScalarNode:
-		for _, l := range looksSecret {
-			if l.is.MatchString(n.Value) {
-				r.fail(n, "this looks like %s; %s", l.what, neverText)
-				return
-			}
-		}
+		r.looks(n, n.Value)
 	case yaml.SequenceNode:
 		for _, c := range n.Content {
 			r.scan(c, depth+1, false)
@@ -260,14 +260,23 @@ func (r *reader) scan(n *yaml.Node, depth int, top bool) {
 				r.fail(k, "this member is given twice in one mapping")
 			}
 			seen[k.Value] = true
-			if !top || k.Value != "protection" {
-				r.scan(v, depth+1, false)
-			} else {
+			switch {
+			case top && k.Value == "protection":
 				r.scanRules(v, depth+1)
+			case depth == depthOfSecret && k.Value == memberSchema:
+				r.scanSchema(v, 0)
+			default:
+				r.scan(v, depth+1, false)
 			}
 		}
 	}
 }
+
+// A schema stands in a secret, which stands in a list of the outermost mapping.
+const (
+	depthOfSecret = 2
+	memberSchema  = "schema"
+)
 
 // scanRules is scan without a look at the names of members: tags are matched there.
 func (r *reader) scanRules(n *yaml.Node, depth int) {

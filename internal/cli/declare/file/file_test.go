@@ -2,6 +2,7 @@ package file_test
 
 import (
 	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -152,5 +153,71 @@ func below(n *yaml.Node, in bool, depth int, found func(string)) {
 	}
 	for i, c := range n.Content {
 		below(c, in || n.Kind == yaml.MappingNode && i%2 == 1 && n.Content[i-1].Value == "value", depth+1, found)
+	}
+}
+
+func TestSchema(t *testing.T) {
+	load := func(path string) ([]byte, error) {
+		switch path {
+		case "db.json", "schemas/db.json":
+			return []byte("{ \"type\" : \"object\" }\n"), nil
+		case "broken.json":
+			return []byte("type: object"), nil
+		case "key.json":
+			return []byte(`{"title":"AKIAABCDEFGHIJKLMNOP"}`), nil
+		case "large.json":
+			return make([]byte, file.MaxSchema+1), nil
+		case "closed.json":
+			return nil, fs.ErrPermission
+		}
+		return nil, fs.ErrNotExist
+	}
+	text := func(schema string) []byte {
+		return []byte("version: 1\nsecrets:\n  - name: a\n    schema: " + schema + "\n")
+	}
+	for schema, want := range map[string]string{
+		`{type: object, required: [password], properties: {password: {type: string, minLength: 8, pattern: "^a<b$"}, value: true, token: {maximum: 1.5, enum: [null, 2020-01-01]}}}`: `{"type":"object","required":["password"],"properties":{"password":{"type":"string","minLength":8,"pattern":"^a<b$"},"value":true,"token":{"maximum":1.5,"enum":[null,"2020-01-01"]}}}`,
+		`{}`:              `{}`,
+		`""`:              ``,
+		`db.json`:         `{"type":"object"}`,
+		`schemas/db.json`: `{"type":"object"}`,
+	} {
+		got, err := file.Parse(file.Source{Name: "f", Text: text(schema), Read: load})
+		if err != nil {
+			t.Errorf("%s: %v", schema, err)
+			continue
+		}
+		if s := got.Secrets[0].Schema; s == nil || *s != want {
+			t.Errorf("%s: got %v", schema, s)
+		}
+	}
+	for schema, want := range map[string]string{
+		`{title: AKIAABCDEFGHIJKLMNOP}`: "f:4:21: this looks like an AWS access key",
+		`{AKIAABCDEFGHIJKLMNOP: true}`:  "f:4:14: this looks like an AWS access key",
+		`{type: string, type: object}`:  "this member is given twice",
+		`{a: &x {}, b: *x}`:             "anchors and aliases are not taken",
+		`{minLength: 0x10}`:             "write numbers, true and false as in JSON",
+		`{maximum: .inf}`:               "write numbers, true and false as in JSON",
+		`{const: !!binary aGk=}`:        "this has no form in JSON",
+		`[a]`:                           "this is a text",
+		`none.json`:                     "f:4:13: there is no such file",
+		`closed.json`:                   "the file cannot be read",
+		`broken.json`:                   "the file is no JSON",
+		`large.json`:                    "the file is no JSON",
+		`key.json`:                      "this looks like an AWS access key",
+		`../db.json`:                    "below the directory of this file",
+		`/etc/passwd`:                   "below the directory of this file",
+		strings.Repeat("{a: ", 50) + "1" + strings.Repeat("}", 50): "nested too deep",
+	} {
+		_, err := file.Parse(file.Source{Name: "f", Text: text(schema), Read: load})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %s", schema, err, want)
+		}
+		if err != nil && strings.Contains(err.Error(), "AKIA") {
+			t.Errorf("%s: the error repeats it: %v", schema, err)
+		}
+	}
+	if _, err := file.Parse(file.Source{Name: "standard input", Text: text("db.json")}); err == nil || !strings.Contains(err.Error(), "a schema is a mapping here") {
+		t.Errorf("from standard input: %v", err)
 	}
 }

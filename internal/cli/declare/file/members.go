@@ -201,7 +201,7 @@ func (r *reader) secret(n *yaml.Node, d *defaults) Secret {
 		"name":        func(n *yaml.Node) { named = n; s.Name = r.text(n) },
 		"description": r.pointer(&s.Description), "kms_key": r.pointer(&s.KMSKey), "type": r.pointer(&s.Type),
 		"owner": r.filled(&owner), "tags": r.pairs(&s.Tags), "replicas": r.texts(&s.Replicas),
-		"rotation": func(n *yaml.Node) { s.Rotation = r.rotation(n) }})
+		"rotation": func(n *yaml.Node) { s.Rotation = r.rotation(n) }, memberSchema: r.schema(&s.Schema)})
 	if n.Kind != yaml.MappingNode {
 		return s
 	}

@@ -26,7 +26,9 @@ const (
 	Create     = "create"
 	Update     = "update"
 	Tags       = "tags"
+	Schema     = "schema"
 	Replicas   = "replicas"
+	NoReplicas = "replicas-end"
 	Rotation   = "rotation"
 	Protection = "protection"
 )
@@ -50,8 +52,12 @@ type Item struct {
 // depends on what is asked for and on nothing else.
 func (it *Item) Mark() string {
 	asked := [][2]string{}
-	for _, f := range it.Fields {
-		asked = append(asked, [2]string{f.Name, f.New})
+	if it.What == Schema { // all of it, whatever is there by now
+		asked = append(asked, [2]string{Schema, *it.Secret.Schema})
+	} else {
+		for _, f := range it.Fields {
+			asked = append(asked, [2]string{f.Name, f.New})
+		}
 	}
 	b, _ := json.Marshal([]any{it.What, it.Name, asked})
 	sum := sha256.Sum256(b)
@@ -72,10 +78,24 @@ func (it *Item) sets(prefix string) map[string]string {
 // TagsToSet are the tags of an item about tags.
 func (it *Item) TagsToSet() map[string]string { return it.sets(tagPrefix) }
 
-const tagPrefix = "tag "
+// Regions are those that an item about replicas adds or ends.
+func (it *Item) Regions() (out []string) {
+	for _, f := range it.Fields {
+		if r, ok := strings.CutPrefix(f.Name, replicaPrefix); ok {
+			out = append(out, r)
+		}
+	}
+	return out
+}
 
-// compare lists what is to be done for a secret. have is nil when there is none yet.
-func compare(want *file.Secret, have *client.Secret, rot *client.RotationStatus) (items []*Item) {
+const (
+	tagPrefix     = "tag "
+	replicaPrefix = "replica "
+)
+
+// compare lists what is to be done for a secret. have is nil when there is none yet;
+// schema is that which it has.
+func compare(want *file.Secret, have *client.Secret, rot *client.RotationStatus, schema string) (items []*Item) {
 	add := func(what string, fields []Field) {
 		if len(fields) > 0 {
 			it := &Item{What: what, Name: want.Name, Fields: fields, Secret: want}
@@ -87,7 +107,8 @@ func compare(want *file.Secret, have *client.Secret, rot *client.RotationStatus)
 	}
 	if have == nil {
 		fields := append(texts(want, nil), tags(want.Tags, nil)...)
-		add(Create, append(fields, regions(want.Replicas, nil)...))
+		added, _ := replicas(want.Replicas, nil)
+		add(Create, append(fields, added...))
 		if len(items) == 0 {
 			items = []*Item{{What: Create, Name: want.Name, Fields: []Field{}, Secret: want}}
 		}
@@ -95,8 +116,13 @@ func compare(want *file.Secret, have *client.Secret, rot *client.RotationStatus)
 		add(Update, texts(want, have))
 		add(Tags, tags(want.Tags, have.Tags))
 		if want.Replicas != nil {
-			add(Replicas, regions(want.Replicas, have.Replicas))
+			added, ended := replicas(want.Replicas, have.Replicas)
+			add(Replicas, added)
+			add(NoReplicas, ended)
 		}
+	}
+	if want.Schema != nil {
+		add(Schema, schemas(schema, *want.Schema))
 	}
 	if want.Rotation != nil {
 		add(Rotation, rotation(want.Rotation, rot))
@@ -129,18 +155,111 @@ func tags(want, have map[string]string) (out []Field) {
 	return out
 }
 
-func regions(want []string, have []client.Replica) []Field {
-	var old []string
+// replicas are the regions that are to be added, and those that are to end. One that
+// failed is tried again.
+func replicas(want []string, have []client.Replica) (added, ended []Field) {
+	old := map[string]string{}
 	for _, r := range have {
-		old = append(old, r.Region)
+		if old[r.Region] = r.Status; r.Status != failed {
+			old[r.Region] = inSync
+		}
+		if !slices.Contains(want, r.Region) {
+			ended = append(ended, Field{replicaPrefix + r.Region, old[r.Region], ""})
+		}
 	}
-	want = slices.Clone(want)
-	slices.Sort(want)
-	slices.Sort(old)
-	if slices.Equal(want, old) {
-		return nil
+	for _, r := range slices.Sorted(slices.Values(want)) {
+		if old[r] != inSync {
+			added = append(added, Field{replicaPrefix + r, old[r], inSync})
+		}
 	}
-	return []Field{{"replicas", strings.Join(old, ", "), strings.Join(want, ", ")}}
+	slices.SortFunc(ended, func(a, b Field) int { return strings.Compare(a.Name, b.Name) })
+	return added, ended
+}
+
+// States of a replica.
+const (
+	inSync = "InSync"
+	failed = "Failed"
+)
+
+// schemas compares two schemas rule by rule. The order of members and space between
+// them are no difference.
+func schemas(have, want string) (out []Field) {
+	old, now := map[string]string{}, map[string]string{}
+	flatten(old, Schema, decoded(have))
+	flatten(now, Schema, decoded(want))
+	all := maps.Clone(old)
+	maps.Copy(all, now)
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		if old[k] != now[k] {
+			out = append(out, Field{k, old[k], now[k]})
+		}
+	}
+	return out
+}
+
+// absent is what there is instead of a schema.
+type absent struct{}
+
+func decoded(text string) (v any) {
+	if text == "" {
+		return absent{}
+	}
+	d := json.NewDecoder(strings.NewReader(text))
+	d.UseNumber()
+	_ = d.Decode(&v) // it was read before
+	return v
+}
+
+// flatten lists the members of a document by their place.
+func flatten(to map[string]string, at string, v any) {
+	sub := func(key string, v any) {
+		key = strings.ReplaceAll(strings.ReplaceAll(key, "~", "~0"), "/", "~1")
+		if at == Schema {
+			key = " " + "/" + key
+		} else {
+			key = "/" + key
+		}
+		flatten(to, at+key, v)
+	}
+	switch v := v.(type) {
+	case absent:
+		return
+	case map[string]any:
+		for k, m := range v {
+			sub(k, m)
+		}
+		if len(v) > 0 {
+			return
+		}
+	case []any:
+		if !plain(v) {
+			for i, m := range v {
+				sub(strconv.Itoa(i), m)
+			}
+			return
+		}
+	}
+	to[at] = text(v)
+}
+
+// plain tells whether a list has no parts of its own, and is shown as one.
+func plain(list []any) bool {
+	return !slices.ContainsFunc(list, func(v any) bool {
+		switch v.(type) {
+		case map[string]any, []any:
+			return true
+		}
+		return false
+	})
+}
+
+func text(v any) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v) // what was decoded
+	return strings.TrimSuffix(b.String(), "\n")
 }
 
 // rotation compares all settings, since setting some forgets the others.

@@ -29,23 +29,23 @@ func TestCompare(t *testing.T) {
 	}{
 		{"the same", same, idle, map[string][]Field{}},
 		{"fields", differs, idle, map[string][]Field{Update: {{"description", "old", "new"}}, Tags: {{"tag env", "dev", "prod"}, {"tag owner", "", "x"}},
-			Replicas: {{"replicas", "r1", "r1, r2"}}}},
+			Replicas: {{"replica r2", "", "InSync"}}}},
 		{"rotation is off", same, &off, map[string][]Field{Rotation: {{"rotation", "off", "on"}}}},
 		{"no rotation", same, &client.RotationStatus{}, map[string][]Field{Rotation: {{"rotation", "", "on"}, {"rotation rotator", "", "random"},
 			{"rotation option password_length", "", "40"}, {"rotation days", "", "90"}, {"rotation grace", "", "24h"}}}},
 	} {
 		got := map[string][]Field{}
-		for _, it := range compare(want, tt.have, tt.rot) {
+		for _, it := range compare(want, tt.have, tt.rot, "") {
 			got[it.What] = it.Fields
 		}
 		if d := cmp.Diff(tt.want, got); d != "" {
 			t.Errorf("%s: %s", tt.name, d)
 		}
 	}
-	if items := compare(&file.Secret{Name: "a"}, nil, nil); len(items) != 1 || items[0].What != Create {
+	if items := compare(&file.Secret{Name: "a"}, nil, nil, ""); len(items) != 1 || items[0].What != Create {
 		t.Errorf("a secret of a name alone: %v", items)
 	}
-	if items := compare(&file.Secret{Name: "a"}, differs, nil); len(items) != 0 {
+	if items := compare(&file.Secret{Name: "a"}, differs, nil, "{}"); len(items) != 0 {
 		t.Errorf("what is not declared: %v", items)
 	}
 }
@@ -79,5 +79,50 @@ func TestLength(t *testing.T) {
 		if got := length(text); got != want {
 			t.Errorf("%q: %d, want %d", text, got, want)
 		}
+	}
+}
+
+func TestReplicas(t *testing.T) {
+	have := []client.Replica{{Region: "r1", Status: "InSync"}, {Region: "r2", Status: "Failed", Message: "why"}, {Region: "r4", Status: "InSync"}, {Region: "r3", Status: "InSync"}}
+	added, ended := replicas([]string{"r5", "r2", "r1"}, have)
+	if d := cmp.Diff([]Field{{"replica r2", "Failed", "InSync"}, {"replica r5", "", "InSync"}}, added); d != "" {
+		t.Error(d)
+	}
+	if d := cmp.Diff([]Field{{"replica r3", "InSync", ""}, {"replica r4", "InSync", ""}}, ended); d != "" {
+		t.Error(d)
+	}
+	it := &Item{What: NoReplicas, Fields: ended}
+	if d := cmp.Diff([]string{"r3", "r4"}, it.Regions()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestSchemas(t *testing.T) {
+	const have = `{"type":"object","required":["a","b"],"properties":{"a/b":{"type":"string"},"c":{}},"anyOf":[{"type":"string"},true]}`
+	for _, tt := range []struct {
+		name, have, want string
+		diff             []Field
+	}{
+		{"the same", have, have, nil},
+		{"another order", `{"a":1,"b":{"c":true}}`, "{ \"b\": {\"c\":true},\n\"a\":1}", nil},
+		{"none", "", "", nil},
+		{"gone", `{"type":"string"}`, "", []Field{{"schema /type", `"string"`, ""}}},
+		{"new", "", `{"pattern":"<a>"}`, []Field{{"schema /pattern", "", `"<a>"`}}},
+		{"new and empty", "", `{}`, []Field{{"schema", "", "{}"}}},
+		{"rules", have, `{"type":"object","required":["a"],"properties":{"a/b":{"type":"integer"}},"anyOf":[{"type":"string"},false]}`, []Field{
+			{"schema /anyOf/1", "true", "false"}, {"schema /properties/a~1b/type", `"string"`, `"integer"`}, {"schema /properties/c", "{}", ""},
+			{"schema /required", `["a","b"]`, `["a"]`}}},
+	} {
+		if d := cmp.Diff(tt.diff, schemas(tt.have, tt.want)); d != "" {
+			t.Errorf("%s: %s", tt.name, d)
+		}
+	}
+	// The mark is that of the whole schema, whatever of it is there already.
+	want := have
+	s := &file.Secret{Name: "a", Schema: &want}
+	a := compare(s, &client.Secret{Name: "a"}, nil, "")[0]
+	b := compare(s, &client.Secret{Name: "a"}, nil, `{"type":"object"}`)[0]
+	if a.What != Schema || a.Mark() != b.Mark() {
+		t.Errorf("the marks are %s and %s", a.Mark(), b.Mark())
 	}
 }

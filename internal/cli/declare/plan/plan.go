@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -149,9 +150,12 @@ func read(e *env.Env, files []string) (file.File, error) {
 
 func source(e *env.Env, name string) (file.Source, error) {
 	from := e.Streams.In
+	var beside func(string) ([]byte, error)
 	if name == "-" {
 		name = "standard input"
 	} else {
+		dir := filepath.Dir(name)
+		beside = func(path string) ([]byte, error) { return readFile(filepath.Join(dir, path)) }
 		f, err := os.Open(name)
 		if err != nil {
 			return file.Source{}, exit.With(exit.Usage, fmt.Errorf("opening input: %w", err))
@@ -163,7 +167,17 @@ func source(e *env.Env, name string) (file.Source, error) {
 	if err != nil {
 		return file.Source{}, fmt.Errorf("reading input: %w", err)
 	}
-	return file.Source{Name: name, Text: b}, nil
+	return file.Source{Name: name, Text: b, Read: beside}, nil
+}
+
+// readFile reads a file that another one names, and a byte more than it may have.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, file.MaxSchema+1))
 }
 
 // atOnce is how many secrets are asked for at the same time.
@@ -237,7 +251,7 @@ func ask(ctx context.Context, c *client.Client, want *file.Secret) (items []*Ite
 	have, err := c.Describe(ctx, want.Name)
 	switch {
 	case client.Is(err, errs.NotFound):
-		return compare(want, nil, nil), true
+		return compare(want, nil, nil, ""), true
 	case err != nil:
 		return refused(Update, err), false
 	case !have.Deleted.IsZero():
@@ -256,7 +270,18 @@ func ask(ctx context.Context, c *client.Client, want *file.Secret) (items []*Ite
 		}
 		rot = &st
 	}
-	return append(compare(want, &have, rot), failed...), empty
+	schema := ""
+	if want.Schema != nil && have.Schema {
+		s, err := c.GetSchema(ctx, want.Name)
+		if err != nil {
+			failed = append(failed, refused(Schema, err)...)
+			alone := *want
+			alone.Schema = nil
+			want = &alone
+		}
+		schema = s.Document
+	}
+	return append(compare(want, &have, rot, schema), failed...), empty
 }
 
 // proposed finds the changes that wait and would do what an item is about.

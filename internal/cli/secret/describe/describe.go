@@ -71,6 +71,9 @@ func pairs(d client.Secret) []any {
 	for _, id := range slices.Sorted(maps.Keys(d.Labels)) {
 		out = append(out, "label", strings.Join(d.Labels[id], ",")+" on "+id)
 	}
+	if d.Schema {
+		out = append(out, "schema", "yes")
+	}
 	for _, r := range d.Replicas {
 		out = append(out, "replica", strings.TrimSpace(r.Region+" "+r.Status+" "+r.Message))
 	}
