@@ -108,6 +108,7 @@ func TestCanary(t *testing.T) {
 	run.awsWell()
 	run.nativeWell()
 	run.reviewed()
+	run.schemas()
 	run.awsBadly()
 	run.nativeBadly()
 	run.denied()
@@ -326,6 +327,33 @@ func (r *canaryRun) reviewed() {
 		map[string]any{"set": map[string]string{"K": r.c.next()}, "unset": []string{"K"}}} {
 		r.native(400, "POST", "/secret/patch"+at, body)
 	}
+}
+
+// schemas writes values that break each kind of rule, and asks whether they would.
+func (r *canaryRun) schemas() {
+	const at = "?name=canary/schema"
+	rules := map[string]any{"type": "object", "additionalProperties": false, "properties": map[string]any{
+		"port": map[string]any{"type": "integer"}, "pattern": map[string]any{"pattern": "^x$"}, "enum": map[string]any{"enum": []string{"a", "b"}},
+		"const": map[string]any{"const": "a"}, "format": map[string]any{"format": "ipv4"}, "long": map[string]any{"maxLength": 3},
+		"deep": map[string]any{"additionalProperties": false}, "names": map[string]any{"propertyNames": map[string]any{"maxLength": 3}},
+		"not": map[string]any{"not": map[string]any{"type": "string"}}, "any": map[string]any{"anyOf": []any{map[string]any{"type": "integer"}, map[string]any{"maxLength": 2}}},
+		"list": map[string]any{"items": map[string]any{"type": "integer"}, "uniqueItems": true}}}
+	r.native(200, "POST", "/secret", map[string]any{"name": "canary/schema", "value": `{"port":1}`})
+	r.native(200, "PUT", "/secret/schema"+at, map[string]any{"document": rules, "reason": "because"})
+	r.native(200, "GET", "/secret/schema"+at, nil)
+	text := func() string { return quoted(r.c.next()) }
+	values := []string{r.c.next(), "[" + text() + "]", `{"deep":{` + text() + `:1},"names":{` + text() + `:1}}`, `{"list":[` + text() + `,` + text() + `]}`}
+	for _, k := range []string{"port", "pattern", "enum", "const", "format", "long", "not", "any"} {
+		values = append(values, `{"`+k+`":`+text()+`}`)
+	}
+	for _, v := range values {
+		r.native(400, "PUT", "/secret/value"+at, map[string]any{"value": v})
+		r.native(200, "POST", "/secret/schema/check"+at, map[string]any{"value": v})
+		r.aws(400, "PutSecretValue", map[string]any{"SecretId": "canary/schema", "SecretString": v})
+	}
+	r.native(400, "POST", "/secret/patch"+at, map[string]any{"set": map[string]string{"port": r.c.next(), "long": r.c.next()}})
+	r.native(200, "POST", "/secret", map[string]any{"name": "canary/judged", "value": `{"port":` + text() + `}`})
+	r.native(400, "PUT", "/secret/schema?name=canary/judged", map[string]any{"document": rules})
 }
 
 // awsBadly puts values where they do not belong.
