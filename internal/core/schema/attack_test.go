@@ -158,6 +158,8 @@ func FuzzParse(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, text, value string) {
+		stuck := time.AfterFunc(20*time.Second, func() { panic(fmt.Sprintf("it does not end: %q on %q", text, value)) })
+		defer stuck.Stop()
 		s, err := Parse([]byte(text))
 		if err != nil {
 			if e := errs.As(err); e.Kind != errs.Invalid && e.Kind != errs.Limit || e.Code != CodeSchema {
