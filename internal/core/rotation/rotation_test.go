@@ -1022,3 +1022,41 @@ func TestSchema(t *testing.T) {
 		}
 	})
 }
+
+// TestSchemaOfWhatStopped: a rotation does not go on with a value that it made before
+// when that does not fit the schema any more, since the target would learn of it first.
+func TestSchemaOfWhatStopped(t *testing.T) {
+	inBubble(t, false, func(f *fixture) {
+		f.x.goesOn = true
+		f.x.fails = func(s string, d bool) error {
+			switch s {
+			case "test":
+				return down()
+			case "undo":
+				return rotator.Fail(rotator.Unsuitable, rotator.ErrCannotUndo, "it cannot be undone")
+			}
+			return nil
+		}
+		_, err := f.rotate("db", with("test"))
+		f.must(err)
+		time.Sleep(time.Hour)
+		made := f.read("db", name.Pending)
+		put := func(text string) {
+			_, err := f.Secrets.PutSchema(t.Context(), f.Admin, secret.SchemaRequest{ID: coretest.ID(t, "db"), Text: []byte(text)})
+			f.must(err)
+		}
+		put(`{"properties":{"password":{"maxLength":5}}}`)
+		if _, err := f.rotate("db"); !errs.Is(err, errs.Precondition) || errs.As(err).Code != secret.CodeMisfit {
+			t.Fatalf("it goes on with what does not fit: %v", err)
+		}
+		put(`{"properties":{"password":{"maxLength":500}}}`)
+		f.x.heal()
+		_, err = f.rotate("db")
+		f.must(err)
+		settle()
+		f.clean()
+		if made == "" || f.read("db", name.Current) != made {
+			t.Error("it did not go on with the version that it had made")
+		}
+	})
+}
