@@ -102,7 +102,10 @@ func (s *Service) load(r kv.Reader, id string) (*credential, error) {
 	if err != nil || !ok || p.Disabled {
 		return nil, err
 	}
-	who := p.caller(place.Account, k.Principal)
+	who, err := callerOf(r, place.Account, k.Principal, &p)
+	if err != nil {
+		return nil, err
+	}
 	who.KeyID, who.Generation = id, g
 	return &credential{account: place.Account, generation: g, secret: sensitive.New(k.Secret), expires: when(k.Expires), who: who}, nil
 }

@@ -15,6 +15,11 @@
 // generation, which they read anew for each request: a revoked key, a changed
 // policy or a lost membership counts from the next request on.
 //
+// A group has named members, or is external: then those are in it whom the last
+// login by a method showed to be, for as long as the group has the alias under which
+// it did. Nobody is named into such a group, and no other method, by whatever name,
+// puts anybody into it.
+//
 // As everywhere in the core, the exported methods authorize and audit; only
 // Authenticate and Authorize, which the others rest on, do not.
 package authn
@@ -92,7 +97,7 @@ func (s *Service) Home() string { return s.home }
 // principal is a user or machine.
 type principal struct {
 	Kind     caller.Kind       `cbor:"1,keyasint"`
-	Groups   []string          `cbor:"2,keyasint,omitempty"` // sorted
+	Groups   []string          `cbor:"2,keyasint,omitempty"` // sorted; see groupsOf for those that logins prove
 	Policies []string          `cbor:"3,keyasint,omitempty"` // sorted
 	Tags     map[string]string `cbor:"4,keyasint,omitempty"`
 	Created  int64             `cbor:"5,keyasint"`
@@ -100,15 +105,13 @@ type principal struct {
 	Person   string            `cbor:"7,keyasint,omitempty"` // the human behind, as checkPerson has it
 }
 
-// caller is what is known of who proves to be the principal.
-func (p *principal) caller(acct, n string) caller.Caller {
-	return caller.Caller{Account: acct, Kind: p.Kind, Name: n, Groups: p.Groups, Person: p.Person, Tags: p.Tags}
-}
-
-// group is a set of principals that share policies.
+// group is a set of principals that share policies. Those of an external one are
+// not named: a login method with which it has an alias says who they are.
 type group struct {
-	Policies []string `cbor:"1,keyasint,omitempty"`
-	Created  int64    `cbor:"2,keyasint"`
+	Policies []string    `cbor:"1,keyasint,omitempty"`
+	Created  int64       `cbor:"2,keyasint"`
+	External bool        `cbor:"3,keyasint,omitempty"`
+	Alias    *groupAlias `cbor:"4,keyasint,omitempty"`
 }
 
 // storedPolicy is a policy under a name.

@@ -117,8 +117,12 @@ func (a *Authorizer) load(r kv.Reader, who *caller.Caller, g uint64) (*sets, err
 	if !ok || p.Disabled {
 		return out, nil
 	}
+	subject, err := callerOf(r, who.Account, who.Name, &p)
+	if err != nil {
+		return nil, err
+	}
 	names := slices.Clone(p.Policies)
-	for _, gn := range p.Groups {
+	for _, gn := range subject.Groups {
 		grp, ok, err := record.Get[group](r, groupKey(who.Account, gn))
 		if err != nil {
 			return nil, err
@@ -127,7 +131,7 @@ func (a *Authorizer) load(r kv.Reader, who *caller.Caller, g uint64) (*sets, err
 			names = append(names, grp.Policies...)
 		}
 	}
-	scope, err := a.scope(r, p.caller(who.Account, who.Name))
+	scope, err := a.scope(r, subject)
 	if err != nil {
 		return nil, err
 	}

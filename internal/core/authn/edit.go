@@ -147,6 +147,10 @@ func blank(op policy.Op) action {
 		return &membership{}
 	case policy.RemoveFromGroup:
 		return &membership{leave: true}
+	case policy.LinkGroup:
+		return &linkGroup{}
+	case policy.UnlinkGroup:
+		return &linkGroup{end: true}
 	case policy.PutPolicy:
 		return &putPolicy{}
 	case policy.DeletePolicy:

@@ -56,6 +56,10 @@ func edits() []made {
 		{policy.UpdateUser, "bob", &updateUser{Attach: []string{"loose"}, Detach: []string{adminPolicy}}},
 		{policy.DeleteUser, "bob", &deleteUser{}},
 		{policy.CreateGroup, "others", &createGroup{}},
+		{policy.CreateGroup, "abroad", &createGroup{External: true}},
+		{policy.DeleteGroup, "linked", &deleteGroup{}},
+		{policy.LinkGroup, "unlinked", &linkGroup{Accessor: "auth_jwt_1", Name: "/staff"}},
+		{policy.UnlinkGroup, "linked", &linkGroup{Accessor: "auth_jwt_1", Name: "/admins", end: true}},
 		{policy.UpdateGroup, "team", &updateGroup{Attach: []string{"loose"}, Detach: []string{adminPolicy}, Add: []string{"off"}, Remove: []string{"bob"}}},
 		{policy.DeleteGroup, "empty", &deleteGroup{}},
 		{policy.DeleteGroup, "team", &deleteGroup{Leave: []string{"bob"}}},
@@ -85,17 +89,24 @@ func furnished(t testing.TB) (*Service, kv.DB) {
 		for k, v := range map[string]any{
 			string(principalKey(testAccount, "bob")): principal{Kind: caller.User, Groups: []string{"team"}, Policies: []string{adminPolicy},
 				Tags: map[string]string{"old": "x"}, Created: 1},
-			string(principalKey(testAccount, "off")): principal{Kind: caller.Machine, Disabled: true, Created: 1, Person: "bob@example.com"},
-			string(groupKey(testAccount, "team")):    group{Policies: []string{adminPolicy}, Created: 1},
-			string(groupKey(testAccount, "empty")):   group{Created: 1},
-			string(sshKeysKey(testAccount, "bob")):   sshKeys{[]sshKey{{Line: sshTwo, Created: 1}}},
-			string(policyKey(testAccount, "loose")):  storedPolicy{Text: `{"Statement":[]}`, Created: 1, Changed: 1},
+			string(principalKey(testAccount, "off")):                                                 principal{Kind: caller.Machine, Disabled: true, Created: 1, Person: "bob@example.com"},
+			string(groupKey(testAccount, "team")):                                                    group{Policies: []string{adminPolicy}, Created: 1},
+			string(groupKey(testAccount, "empty")):                                                   group{Created: 1},
+			string(groupKey(testAccount, "unlinked")):                                                group{Created: 1, External: true},
+			string(groupKey(testAccount, "linked")):                                                  group{Created: 1, External: true, Alias: &groupAlias{"auth_jwt_1", "/admins", 2}},
+			string(groupAliasKey(testAccount, "auth_jwt_1", "/admins")):                              "linked",
+			string(groupAliasIDKey(testAccount, GroupAliasID(testAccount, "auth_jwt_1", "/admins"))): "linked",
+			string(sshKeysKey(testAccount, "bob")):                                                   sshKeys{[]sshKey{{Line: sshTwo, Created: 1}}},
+			string(policyKey(testAccount, "loose")):                                                  storedPolicy{Text: `{"Statement":[]}`, Created: 1, Changed: 1},
 		} {
 			if err := record.Put(tx, kv.Key(k), v); err != nil {
 				return err
 			}
 		}
 		if err := tx.Put(memberKey(testAccount, "team", "bob"), []byte{1}); err != nil {
+			return err
+		}
+		if err := record.Put(tx, kv.K(testAccount, "mount", "auth/jwt"), map[int]string{1: "jwt", 6: "auth_jwt_1"}); err != nil {
 			return err
 		}
 		return s.addKey(tx, testAccount, "AKIAAAAAAAAAAAAAAAAA", accessKey{Principal: "bob", Secret: []byte("s"), Created: 1})

@@ -2,6 +2,7 @@ package authn
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -15,21 +16,34 @@ import (
 
 // Group is a group as it is shown.
 type Group struct {
-	Name     string    `json:"name"`
-	ARN      string    `json:"arn"`
-	Policies []string  `json:"policies"`
-	Members  []string  `json:"members,omitempty"` // of one group only, not in listings
-	Created  time.Time `json:"created,omitzero"`
+	Name     string   `json:"name"`
+	ARN      string   `json:"arn"`
+	Policies []string `json:"policies"`
+	Members  []string `json:"members,omitempty"` // of one group only, not in listings
+	// External groups have those for members whom logins prove to be in them.
+	External bool        `json:"external,omitempty"`
+	Alias    *GroupAlias `json:"alias,omitempty"`
+	Created  time.Time   `json:"created,omitzero"`
 	// Of the answer to a write: the change, and whether it was applied.
 	Change string        `json:"change,omitempty"`
 	Status change.Status `json:"status,omitempty"`
 }
 
-type createGroup struct{ out group }
+type createGroup struct {
+	External bool `cbor:"1,keyasint,omitempty"`
+
+	out group
+}
 
 func (d *createGroup) noun() string           { return nounGroup }
 func (d *createGroup) asks(string) []question { return []question{{op: policy.CreateGroup}} }
-func (d *createGroup) says(n string) []string { return []string{"create group " + n} }
+
+func (d *createGroup) says(n string) []string {
+	if d.External {
+		return []string{"create external group " + n}
+	}
+	return []string{"create group " + n}
+}
 
 func (d *createGroup) rests(change.Target) []kv.Key { return nil }
 
@@ -37,7 +51,7 @@ func (d *createGroup) apply(_ *Service, tx *change.Tx, t change.Target) error {
 	if err := absent(tx, groupKey(t.Account, t.Name), "group"); err != nil {
 		return err
 	}
-	d.out = group{Created: micros(tx.Now)}
+	d.out = group{Created: micros(tx.Now), External: d.External}
 	return record.Put(tx, groupKey(t.Account, t.Name), d.out)
 }
 
@@ -78,7 +92,8 @@ func (d *deleteGroup) rests(t change.Target) []kv.Key {
 }
 
 func (d *deleteGroup) apply(_ *Service, tx *change.Tx, t change.Target) error {
-	if _, err := must[group](tx, groupKey(t.Account, t.Name), "group"); err != nil {
+	g, err := must[group](tx, groupKey(t.Account, t.Name), "group")
+	if err != nil {
 		return err
 	}
 	if err := moveAll(tx, t, nil, d.Leave); err != nil {
@@ -90,6 +105,9 @@ func (d *deleteGroup) apply(_ *Service, tx *change.Tx, t change.Target) error {
 	}
 	if len(m) > 0 {
 		return errs.Coded(errs.Precondition, CodeInUse, "the group has members, which have to be removed first")
+	}
+	if err := g.dropAlias(tx, t.Account); err != nil {
+		return err
 	}
 	return tx.Delete(groupKey(t.Account, t.Name))
 }
@@ -145,8 +163,14 @@ func (d *membership) rests(t change.Target) []kv.Key {
 }
 
 func (d *membership) apply(_ *Service, tx *change.Tx, t change.Target) error {
-	if _, err := must[group](tx, groupKey(t.Account, t.Name), "group"); err != nil {
+	g, err := must[group](tx, groupKey(t.Account, t.Name), "group")
+	if err != nil {
 		return err
+	}
+	if !d.leave {
+		if err := g.mustBeInternal([]string{d.User}); err != nil {
+			return err
+		}
 	}
 	return d.move(tx, t)
 }
@@ -197,8 +221,10 @@ func (s *Service) GetGroup(ctx context.Context, who caller.Caller, n string) (Gr
 		if err != nil {
 			return err
 		}
-		out = Group{Name: n, ARN: policy.GroupARN(who.Account, n), Policies: g.Policies, Created: when(g.Created)}
-		out.Members, err = members(r, who.Account, n, -1)
+		if out, err = g.show(r, who.Account, n); err != nil {
+			return err
+		}
+		out.Members, err = g.members(r, who.Account, n, -1)
 		return err
 	})
 	if err != nil {
@@ -212,12 +238,21 @@ func (s *Service) GetGroup(ctx context.Context, who caller.Caller, n string) (Gr
 func (s *Service) ListGroups(ctx context.Context, who caller.Caller, after string, max int) ([]Group, error) {
 	var out []Group
 	err := s.view(ctx, who, policy.ListGroups, "", policy.AnyResource, func(r kv.Reader) error {
-		return list(r, kv.K(who.Account, "group"), after, max, func(n string, g group) {
-			out = append(out, Group{Name: n, ARN: policy.GroupARN(who.Account, n), Policies: g.Policies, Created: when(g.Created)})
+		var bad error
+		err := list(r, kv.K(who.Account, "group"), after, max, func(n string, g group) {
+			one, err := g.show(r, who.Account, n)
+			out, bad = append(out, one), errors.Join(bad, err)
 		})
+		return errors.Join(err, bad)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// show is a group as it is shown, without its members.
+func (g *group) show(r kv.Reader, acct, n string) (Group, error) {
+	alias, err := g.aliasNow(r, acct, n)
+	return Group{Name: n, ARN: policy.GroupARN(acct, n), Policies: g.Policies, Created: when(g.Created), External: g.External, Alias: alias}, err
 }

@@ -30,7 +30,10 @@ func FindIdentity(r kv.Reader, acct, n string) (id Identity, ok bool, err error)
 	if err != nil {
 		return Identity{}, false, err
 	}
-	who := p.caller(acct, n)
+	who, err := callerOf(r, acct, n, &p)
+	if err != nil {
+		return Identity{}, false, err
+	}
 	who.Generation = g
 	return Identity{Created: p.Created, Disabled: p.Disabled, Caller: who}, true, nil
 }

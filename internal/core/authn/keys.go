@@ -64,7 +64,14 @@ func (e *newKey) Allow(a *gate.Access) error {
 	if err != nil {
 		return err
 	}
-	e.takes = p != nil && p.Kind == caller.User && len(p.Groups)+len(p.Policies) > 0 &&
+	if p == nil {
+		return nil
+	}
+	groups, err := groupsOf(a, e.target.Account, e.target.Name, p)
+	if err != nil {
+		return err
+	}
+	e.takes = p.Kind == caller.User && len(groups)+len(p.Policies) > 0 &&
 		a.Who.Kind != caller.System && a.Who.Name != e.target.Name
 	return nil
 }

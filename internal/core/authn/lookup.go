@@ -13,23 +13,17 @@ func (s *Service) Subject(r kv.Reader, acct, n string) (*caller.Caller, error) {
 	if err != nil || !ok || p.Disabled {
 		return nil, err
 	}
-	who := p.caller(acct, n)
-	return &who, nil
+	who, err := callerOf(r, acct, n, &p)
+	return &who, err
 }
 
 // Members lists the names in a group, sorted. It asks nobody.
 func (s *Service) Members(r kv.Reader, acct, g string) (names []string, err error) {
-	for p, err := range r.Scan(kv.Prefix(kv.K(acct, "member", g))) {
-		if err != nil {
-			return nil, err
-		}
-		strs, _, err := kv.Key(p.Key).Parts("ssss")
-		if err != nil {
-			return nil, err
-		}
-		names = append(names, strs[3])
+	is, err := record.Find[group](r, groupKey(acct, g))
+	if err != nil || is == nil {
+		return nil, err
 	}
-	return names, nil
+	return is.members(r, acct, g, -1)
 }
 
 // SSHKeys are the public keys registered for a user, as "type base64". It asks

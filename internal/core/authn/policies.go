@@ -273,7 +273,10 @@ func (s *Service) TestPolicy(ctx context.Context, who caller.Caller, req TestReq
 		if err != nil {
 			return err
 		}
-		subject := p.caller(who.Account, req.User)
+		subject, err := callerOf(r, who.Account, req.User, &p)
+		if err != nil {
+			return err
+		}
 		subject.Region, subject.Source, subject.Secure, subject.Time, subject.Front = who.Region, who.Source, who.Secure, who.Time, who.Front
 		ask := &policy.Request{Caller: subject, Resource: req.Resource, Tags: req.Tags}
 		if err := s.meant(r, ask, req, things); err != nil {

@@ -2,6 +2,7 @@ package authn
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -36,6 +37,13 @@ type Principal struct {
 func show(acct, n string, p principal) Principal {
 	return Principal{Name: n, Kind: p.Kind, ARN: caller.UserARN(acct, n), Person: p.Person, Groups: p.Groups, Policies: p.Policies,
 		Tags: p.Tags, Created: when(p.Created), Disabled: p.Disabled}
+}
+
+// showNow is show with the groups that logins put it into.
+func showNow(r kv.Reader, acct, n string, p principal) (out Principal, err error) {
+	out = show(acct, n, p)
+	out.Groups, err = groupsOf(r, acct, n, &p)
+	return out, err
 }
 
 // showWritten is the answer to a write.
@@ -330,8 +338,10 @@ func (d *deleteUser) apply(s *Service, tx *change.Tx, t change.Target) error {
 			return err
 		}
 	}
-	if err := tx.Delete(sshKeysKey(t.Account, t.Name)); err != nil {
-		return err
+	for _, k := range []kv.Key{sshKeysKey(t.Account, t.Name), externalKey(t.Account, t.Name)} {
+		if err := tx.Delete(k); err != nil {
+			return err
+		}
 	}
 	return tx.Delete(principalKey(t.Account, t.Name))
 }
@@ -346,7 +356,10 @@ func (s *Service) GetUser(ctx context.Context, who caller.Caller, n string) (Pri
 	var out Principal
 	err := s.view(ctx, who, policy.GetUser, safeName(n), caller.UserARN(who.Account, n), func(r kv.Reader) error {
 		p, err := must[principal](r, principalKey(who.Account, n), "user")
-		out = show(who.Account, n, p)
+		if err != nil {
+			return err
+		}
+		out, err = showNow(r, who.Account, n, p)
 		return err
 	})
 	if err != nil {
@@ -360,9 +373,12 @@ func (s *Service) GetUser(ctx context.Context, who caller.Caller, n string) (Pri
 func (s *Service) ListUsers(ctx context.Context, who caller.Caller, after string, max int) ([]Principal, error) {
 	var out []Principal
 	err := s.view(ctx, who, policy.ListUsers, "", policy.AnyResource, func(r kv.Reader) error {
-		return list(r, kv.K(who.Account, "principal"), after, max, func(n string, p principal) {
-			out = append(out, show(who.Account, n, p))
+		var bad error
+		err := list(r, kv.K(who.Account, "principal"), after, max, func(n string, p principal) {
+			one, err := showNow(r, who.Account, n, p)
+			out, bad = append(out, one), errors.Join(bad, err)
 		})
+		return errors.Join(err, bad)
 	})
 	if err != nil {
 		return nil, err

@@ -16,8 +16,12 @@ func PoliciesOf(r kv.Reader, acct, n string) ([]string, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
+	groups, err := groupsOf(r, acct, n, &p)
+	if err != nil {
+		return nil, err
+	}
 	names := slices.Clone(p.Policies)
-	for _, gn := range p.Groups {
+	for _, gn := range groups {
 		g, _, err := record.Get[group](r, groupKey(acct, gn))
 		if err != nil {
 			return nil, err

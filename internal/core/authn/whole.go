@@ -93,8 +93,9 @@ func (s *Service) each(ctx context.Context, who caller.Caller, n string, steps [
 // is.
 type SetGroupRequest struct {
 	Name     string
+	External *bool    // stays what it was made as
 	Policies []string // all that are to be attached
-	Members  []string // all that are to be in it
+	Members  []string // all that are to be in it; nobody is named into an external group
 }
 
 // SetGroup makes a group what is asked, like SetUser.
@@ -106,8 +107,14 @@ func (s *Service) SetGroup(ctx context.Context, who caller.Caller, req SetGroupR
 	var steps []action
 	op := policy.UpdateGroup
 	if is == nil {
-		created, is, op = true, &group{}, policy.CreateGroup
-		steps = append(steps, &createGroup{})
+		created, is, op = true, &group{External: req.External != nil && *req.External}, policy.CreateGroup
+		steps = append(steps, &createGroup{External: is.External})
+	}
+	if req.External != nil && *req.External != is.External {
+		return res, created, s.refused(ctx, who, op, req.Name, errs.New(errs.Invalid, "group type cannot be changed"))
+	}
+	if err := is.mustBeInternal(req.Members); err != nil {
+		return res, created, s.refused(ctx, who, op, req.Name, err)
 	}
 	d := &updateGroup{}
 	if req.Policies != nil {
@@ -140,9 +147,12 @@ func (s *Service) DropGroup(ctx context.Context, who caller.Caller, n string) (c
 
 // tooManyMoved refuses a write, if its caller may know that there is so much.
 func (s *Service) tooManyMoved(ctx context.Context, who caller.Caller, op policy.Op, n string) error {
-	return s.view(ctx, who, op, safeName(n), policy.GroupARN(who.Account, n), func(kv.Reader) error {
-		return errs.New(errs.Limit, "at most %d memberships begin or end at once: change the group in several steps", MaxMoved)
-	})
+	return s.refused(ctx, who, op, n, errs.New(errs.Limit, "at most %d memberships begin or end at once: change the group in several steps", MaxMoved))
+}
+
+// refused refuses a write of a group, as a denial for who may not write it.
+func (s *Service) refused(ctx context.Context, who caller.Caller, op policy.Op, n string, err error) error {
+	return s.view(ctx, who, op, safeName(n), policy.GroupARN(who.Account, n), func(kv.Reader) error { return err })
 }
 
 // whole reads a group, nil for none, with its members. It asks nobody.
@@ -204,6 +214,9 @@ func (d *updateGroup) apply(_ *Service, tx *change.Tx, t change.Target) error {
 		return err
 	}
 	if g.Policies, err = altered(tx, t.Account, g.Policies, d.Attach, d.Detach); err != nil {
+		return err
+	}
+	if err := g.mustBeInternal(d.Add); err != nil {
 		return err
 	}
 	if len(d.says("")) == 0 {

@@ -254,6 +254,15 @@ func Unlink(tx kv.Txn, acct, accessor, n string) error {
 	if err != nil || a == nil {
 		return err
 	}
+	id, ok, err := authn.FindIdentity(tx, acct, a.Principal)
+	if err != nil {
+		return err
+	}
+	if ok && id.Created == a.Of { // the groups that the method put it into were because of the link
+		if _, _, err := authn.PutExternal(tx, id, accessor, nil); err != nil {
+			return err
+		}
+	}
 	for _, k := range []kv.Key{aliasKey(acct, accessor, n), aliasIDKey(acct, AliasID(acct, accessor, n)), aliasOfKey(acct, a.Principal, accessor, n)} {
 		if err := tx.Delete(k); err != nil {
 			return err

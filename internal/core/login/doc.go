@@ -19,7 +19,8 @@
 // each change raises the generation of the account. Links are changes of the user,
 // which rules over users hold. What a link leads to is told from a later principal
 // of the name. With the link, or the mount, end the tokens that came of it. Whoever
-// writes the roles of a method decides who is let in by the names that it knows.
+// writes the roles of a method decides who is let in by the names that it knows, and
+// who is in the groups that it knows.
 //
 // # What is told
 //
@@ -44,7 +45,10 @@
 // only the issuer has. Keys are kept a quarter of an hour, an hour when they cannot
 // be fetched, and looked for again when one is not known, at most every ten
 // seconds. What an address in a configuration leads to is judged by package egress.
-// Groups in tokens are not groups here. Kubernetes asks the cluster, or verifies by
+// The groups in a token, where its role names the claim, are the external groups
+// that have an alias of that name on that mount, and no others; the membership lasts
+// until the next login by the mount, and no longer than the alias of the group and
+// that of the principal. A renewal proves nothing new. Kubernetes asks the cluster, or verifies by
 // its keys, or both. A certificate is trusted for itself or for its authority, and
 // is not on a list of revoked ones; all roles of a mount vouch for the same names,
 // so that authorities which do not trust each other belong into different mounts.

@@ -30,6 +30,7 @@ type way struct {
 	linked       alias     // what leads to the principal; made by the login where the method knows it itself
 	display      string    // of the token
 	meta         map[string]string
+	groups       []string // of the method's, that it is in; those with an alias here count
 	cidrs        []string // that the token is bound to; nil: the role's
 	// settle checks once more what may have changed since, and spends what is
 	// used up, in the transaction that stores the token. It may run twice.
@@ -187,7 +188,31 @@ func (e *entry) Apply(tx *change.Tx) error {
 	if err := e.way.settle(tx); err != nil {
 		return err
 	}
+	if err := e.way.join(tx, id); err != nil {
+		return err
+	}
 	return e.fresh.Put(tx)
+}
+
+// join puts the principal into the external groups that the login proved, and out
+// of those that it did not. The record of the login names both.
+func (w *way) join(tx *change.Tx, id identity) error {
+	if kindOf(w.mount.Type) != mount.JWT { // no other method says groups
+		return nil
+	}
+	joined, left, err := authn.PutExternal(tx, id, w.mount.Accessor, w.groups)
+	if err != nil || len(joined)+len(left) == 0 {
+		return err
+	}
+	var moved []string
+	for _, g := range joined {
+		moved = append(moved, "+group:"+g)
+	}
+	for _, g := range left {
+		moved = append(moved, "-group:"+g)
+	}
+	tx.Wrote(0, 0, moved)
+	return nil
 }
 
 // codeLinked: Conflict: the alias of a login was linked since it was looked up.

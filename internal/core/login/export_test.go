@@ -56,3 +56,13 @@ func ReadClaim(b []byte, pointer string) {
 	c.audiences()
 	c.number(pointer)
 }
+
+// GroupsIn reads the groups that claims name.
+func GroupsIn(claim string, b []byte) ([]string, bool) {
+	c, err := parseClaims(b)
+	if err != nil {
+		return nil, false
+	}
+	names, _, ok := (&jwtRole{GroupsClaim: claim}).groups(c)
+	return names, ok
+}

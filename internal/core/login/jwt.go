@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"countersign/internal/caller"
+	"countersign/internal/core/authn"
 	"countersign/internal/core/change"
+	"countersign/internal/core/gate"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
@@ -86,7 +89,8 @@ type jwtRole struct {
 	ClaimsType string                     `cbor:"5,keyasint"`
 	UserClaim  string                     `cbor:"6,keyasint"`
 	Pointer    bool                       `cbor:"7,keyasint,omitempty"` // UserClaim is a JSON pointer
-	// GroupsClaim is kept for clients. Groups of others are none of ours.
+	// GroupsClaim says which groups of the issuer's somebody is in; see
+	// authn.PutExternal.
 	GroupsClaim string            `cbor:"8,keyasint,omitempty"`
 	Mappings    map[string]string `cbor:"9,keyasint,omitempty"` // claims to metadata
 	Times       times             `cbor:"10,keyasint,omitempty"`
@@ -237,6 +241,36 @@ func (j *jwtRole) user(c claims) (string, bool) {
 	return s, ok && s != ""
 }
 
+// maxClaimed is how many groups a token may name; GitLab and Entra ID stop at 200.
+const maxClaimed = 1000
+
+// groups are those of the issuer's that a token names, with or without an alias
+// here. A claim that is not there is nobody's membership and no reason to let in:
+// absent reports it.
+func (j *jwtRole) groups(c claims) (names []string, absent, ok bool) {
+	if j.GroupsClaim == "" {
+		return nil, false, true
+	}
+	v := c.get(j.GroupsClaim)
+	if v == nil {
+		return nil, true, false
+	}
+	all, ok := listOf(v)
+	if !ok || len(all) > maxClaimed {
+		return nil, false, false
+	}
+	for _, x := range all {
+		s, ok := x.(string)
+		if !ok {
+			return nil, false, false
+		}
+		if s != "" {
+			names = append(names, s)
+		}
+	}
+	return names, false, true
+}
+
 // meta is what the role takes from the claims.
 func (j *jwtRole) meta(c claims, n string) (map[string]string, bool) {
 	out := map[string]string{ownMeta: n}
@@ -344,7 +378,7 @@ func (s *Service) proveJWT(ctx context.Context, nobody caller.Caller, m *mount.M
 		s.because(m, n, why)
 		return nil, n, roleRefuses()
 	}
-	w, err = s.wayOf(nobody, m, n, of, conf, c)
+	w, err = s.wayOf(ctx, nobody, m, n, of, conf, c)
 	return w, n, err
 }
 
@@ -370,7 +404,7 @@ func (s *Service) vouched(ctx context.Context, conf *jwtMethod, t *times, raw st
 }
 
 // wayOf is what a token that the role took leads to.
-func (s *Service) wayOf(nobody caller.Caller, m *mount.Mount, n string, of *role, conf *method, c claims) (*way, error) {
+func (s *Service) wayOf(ctx context.Context, nobody caller.Caller, m *mount.Mount, n string, of *role, conf *method, c claims) (*way, error) {
 	user, ok := of.JWT.user(c)
 	if !ok {
 		s.because(m, n, "claim "+of.JWT.UserClaim+" is not a text")
@@ -381,8 +415,36 @@ func (s *Service) wayOf(nobody caller.Caller, m *mount.Mount, n string, of *role
 		s.because(m, n, "a mapped claim is not a text, or too long")
 		return nil, roleRefuses()
 	}
-	return &way{mount: m, role: n, terms: &of.Terms, proof: caller.ProofJWT, alias: user, label: user,
+	groups, absent, ok := of.JWT.groups(c)
+	if !ok {
+		s.because(m, n, "claim "+of.JWT.GroupsClaim+" is not there, or not a text or a list of at most "+strconv.Itoa(maxClaimed)+" texts")
+		if absent {
+			if err := s.leave(ctx, nobody.Account, m, user); err != nil {
+				return nil, err
+			}
+		}
+		return nil, roleRefuses()
+	}
+	return &way{mount: m, role: n, terms: &of.Terms, proof: caller.ProofJWT, alias: user, label: user, groups: groups,
 		display: cut(short(m)+"-"+user, maxAlias), meta: meta, settle: s.unchanged(nobody.Account, m, n, of, conf)}, nil
+}
+
+// leave ends the memberships that earlier logins proved, of somebody whose issuer
+// does not say any more which groups it is in. That nobody is let in by such a token
+// must not leave it in all of them.
+func (s *Service) leave(ctx context.Context, acct string, m *mount.Mount, user string) error {
+	if checkAlias(user) != nil {
+		return nil
+	}
+	_, err := s.gate.DB.Update(ctx, func(tx kv.Txn) error {
+		id, ok, err := Resolve(tx, acct, m.Accessor, user)
+		if err != nil || !ok {
+			return err
+		}
+		_, _, err = authn.PutExternal(tx, id, m.Accessor, nil)
+		return err
+	})
+	return gate.Classify(err)
 }
 
 // unchanged refuses a login whose role or method was changed since it was judged.

@@ -217,7 +217,7 @@ func (s *Service) proveOIDC(ctx context.Context, nobody caller.Caller, m *mount.
 		s.because(m, n, why)
 		return nil, n, roleRefuses()
 	}
-	w, err := s.wayOf(nobody, m, n, of, conf, c)
+	w, err := s.wayOf(ctx, nobody, m, n, of, conf, c)
 	return w, n, err
 }
 

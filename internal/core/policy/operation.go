@@ -282,6 +282,9 @@ const (
 	PutSchema
 	DeleteSchema
 
+	LinkGroup
+	UnlinkGroup
+
 	endOfOps
 )
 

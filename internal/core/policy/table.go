@@ -273,4 +273,8 @@ var operations = [numOps]Operation{
 	GetSchema:    {"GetSchema", "countersign:GetSecretSchema", "read MOUNT/schema/NAME", AccessRead, KindSecret, shapeSecret},
 	PutSchema:    {"PutSchema", "countersign:PutSecretSchema", "update MOUNT/schema/NAME", AccessWrite, KindSecret, shapeSecret},
 	DeleteSchema: {"DeleteSchema", "countersign:DeleteSecretSchema", "delete MOUNT/schema/NAME", AccessWrite, KindSecret, shapeSecret},
+
+	// Which groups of a login method's are which of ours.
+	LinkGroup:   {"LinkGroup", "countersign:LinkGroup", "update identity/group-alias/NAME", AccessPermissions, KindGroup, shapeGroup},
+	UnlinkGroup: {"UnlinkGroup", "countersign:UnlinkGroup", "delete identity/group-alias/NAME", AccessPermissions, KindGroup, shapeGroup},
 }

@@ -11,7 +11,8 @@ import (
 	"countersign/internal/errs"
 )
 
-// aliasRows are about the names by which login methods know entities.
+// aliasRows are about the names by which login methods know entities; for those of
+// groups see groupAliasRows.
 func aliasRows() []row {
 	return []row{
 		{methods: "POST", path: "entity-alias", op: policy.LinkUser, do: putAlias},
@@ -19,9 +20,6 @@ func aliasRows() []row {
 		{methods: "GET", path: "entity-alias/id/{id}", op: policy.GetUser, do: readAlias},
 		{methods: "POST", path: "entity-alias/id/{id}", op: policy.LinkUser, do: putAlias},
 		{methods: "DELETE", path: "entity-alias/id/{id}", op: policy.UnlinkUser, do: deleteAlias},
-		{methods: "POST", path: "group-alias", as: "LinkGroup", do: noGroupAlias},
-		{methods: "GET POST DELETE", path: "group-alias/id/{id}", as: "LinkGroup", do: noGroupAlias},
-		{methods: methodList, path: "group-alias/id", as: "LinkGroup", do: noGroupAlias},
 	}
 }
 
@@ -177,9 +175,4 @@ func (c *call) aliasOwner(ctx context.Context, by, value string) (string, error)
 		return "", err
 	}
 	return is.Principal, nil
-}
-
-func noGroupAlias(ctx context.Context, c *call) (*answer, error) {
-	return nil, c.f.record(ctx, c.who, c.row.name(), errs.New(errs.Invalid,
-		"groups have no aliases here: their members are named, and nobody is in a group because a login method says so. Give the policies, as token_policies, to a role that asks for the group by bound_claims"))
 }

@@ -122,8 +122,6 @@ func TestAliasRefusals(t *testing.T) {
 		"second":        {"entity-alias", linkOf(accessor, "second", "bob"), "by another name already"},
 		"custom":        {"entity-alias", `{"id":"` + id + `","custom_metadata":{"a":"b"}}`, "give them to the entity"},
 		"userpass":      {"entity-alias", linkOf(byPassword, "alice", "bob"), "by their own names"},
-		"group":         {"group-alias", `{}`, "bound_claims"},
-		"group-by-id":   {"group-alias/id/x", `{}`, "bound_claims"},
 	} {
 		if w := s.do(t, s.root, "POST", "identity/"+m.path, m.body); w.Code != 400 || !strings.Contains(w.Body.String(), m.want) {
 			t.Errorf("%s: %d %s, want 400 with %q", what, w.Code, w.Body, m.want)

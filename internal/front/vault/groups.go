@@ -26,12 +26,16 @@ func groupRows() []row {
 	}
 }
 
-// internal is the only type of group here: one whose members are named.
-const internal = "internal"
+// Types of groups: one whose members are named, and one whose members a login
+// method says.
+const (
+	internal = "internal"
+	external = "external"
+)
 
 // groupJSON is a group as Vault shows it.
 type groupJSON struct {
-	Alias     struct{}          `json:"alias"`
+	Alias     any               `json:"alias"` // an empty object for none
 	Created   string            `json:"creation_time"`
 	ID        string            `json:"id"`
 	Updated   string            `json:"last_update_time"`
@@ -67,8 +71,15 @@ func readGroup(ctx context.Context, c *call, n string) (*answer, error) {
 		members = append(members, caller.EntityID(c.who.Account, m))
 	}
 	at := g.Created.Format(time.RFC3339Nano)
-	return ok(groupJSON{Created: at, Updated: at, ID: caller.GroupID(c.who.Account, n), Entities: members, Modified: 1, Name: n,
-		Namespace: namespaceID, Policies: append([]string{}, g.Policies...), Type: internal}), nil
+	out := groupJSON{Alias: struct{}{}, Created: at, Updated: at, ID: caller.GroupID(c.who.Account, n), Entities: members, Modified: 1, Name: n,
+		Namespace: namespaceID, Policies: append([]string{}, g.Policies...), Type: internal}
+	if g.External {
+		out.Type = external
+	}
+	if g.Alias != nil {
+		out.Alias = c.showGroupAlias(g.Alias)
+	}
+	return ok(out), nil
 }
 
 // putAnyGroup makes or changes the group that the body names.
@@ -91,8 +102,7 @@ func putGroup(ctx context.Context, c *call, n string) (*answer, error) {
 		return nil, asInvalid(c.noGroup(ctx), "invalid group ID")
 	}
 	c.keepsName(n)
-	c.plainGroup()
-	req := authn.SetGroupRequest{Name: n, Policies: c.policies()}
+	req := authn.SetGroupRequest{Name: n, External: c.groupType(), Policies: c.policies()}
 	ids := c.list("member_entity_ids")
 	if c.err != nil {
 		return nil, nil
@@ -117,14 +127,16 @@ func putGroup(ctx context.Context, c *call, n string) (*answer, error) {
 	return ok(map[string]string{"id": caller.GroupID(c.who.Account, n), "name": n}), nil
 }
 
-// plainGroup refuses what groups here have not.
-func (c *call) plainGroup() {
+// groupType reads the type of a group, nil when none is given, and refuses what
+// groups here have not.
+func (c *call) groupType() (out *bool) {
 	switch t := c.text("type"); t {
-	case "", internal:
-	case "external":
-		c.fail("type", "the members of a group are named here, and not those whom a login method says: make an internal group")
+	case "":
+	case internal, external:
+		is := t == external
+		out = &is
 	default:
-		c.fail("type", "invalid group type")
+		c.fail("type", "invalid group type %q", t)
 	}
 	if len(c.texts("metadata")) > 0 {
 		c.fail("metadata", "groups have no metadata here")
@@ -132,6 +144,7 @@ func (c *call) plainGroup() {
 	if len(c.list("member_group_ids")) > 0 {
 		c.fail("member_group_ids", "groups have users and machines for members here, and no groups")
 	}
+	return out
 }
 
 func deleteGroup(ctx context.Context, c *call, n string) (*answer, error) {
@@ -172,8 +185,10 @@ func lookupGroup(ctx context.Context, c *call) (ans *answer, err error) {
 		if n, err = byGroupID(ctx, c, n); err != nil {
 			return nil, c.f.record(ctx, c.who, c.row.name(), err)
 		}
-	default: // no group has an alias
-		n = ""
+	default:
+		if n, err = c.aliasGroup(ctx, by, n); err != nil {
+			return nil, c.f.record(ctx, c.who, c.row.name(), err)
+		}
 	}
 	ans, err = readGroup(ctx, c, n)
 	return ans, unlessGone(err)

@@ -130,7 +130,7 @@ func TestIdentityRefusals(t *testing.T) {
 		"lookup":        {"POST", "identity/lookup/entity", `{}`, 400, "a look-up is by"},
 		"lookup-two":    {"POST", "identity/lookup/entity", `{"name":"a","id":"b"}`, 400, "a look-up is by"},
 		"lookup-alias":  {"POST", "identity/lookup/group", `{"alias_name":"a"}`, 400, "a look-up is by"},
-		"external":      {"POST", "identity/group", `{"name":"g","type":"external"}`, 400, "internal group"},
+		"external":      {"POST", "identity/group", `{"name":"x","type":"external","member_entity_ids":["none"]}`, 400, "member entities can't be set manually"},
 		"type":          {"POST", "identity/group", `{"name":"g","type":"other"}`, 400, "invalid group type"},
 		"group-meta":    {"POST", "identity/group", `{"name":"g","metadata":{"a":"b"}}`, 400, "no metadata"},
 		"group-nested":  {"POST", "identity/group", `{"name":"g","member_group_ids":["a"]}`, 400, "no groups"},

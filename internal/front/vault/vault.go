@@ -132,7 +132,7 @@ func (f *front) tables() map[string]engine {
 		engineKV1:       newEngine(kv1Rows()),
 		engineKV2:       newEngine(kv2Rows()),
 		mount.Cubbyhole: newEngine(cubbyholeRows()),
-		mount.Identity:  newEngine(entityRows(), aliasRows(), groupRows(), identityTokenRows()),
+		mount.Identity:  newEngine(entityRows(), aliasRows(), groupRows(), groupAliasRows(), identityTokenRows()),
 		mount.System:    newEngine(sysRows(), mountRows(), policyRows(), passwordRows(), auditRows(), capabilityRows(), wrappingRows(), leaseRows()),
 		mount.Token:     newEngine(tokenRows(), tokenRoleRows()),
 		mount.Transit:   newEngine(transitRows()),
