@@ -123,6 +123,8 @@ func (j *jwtRole) check(t *terms) error {
 		return errs.InvalidField("bound_claims_type", "invalid 'bound_claims_type': it is string or glob")
 	case j.Type == roleOIDC && len(j.Redirects) == 0:
 		return errs.InvalidField("allowed_redirect_uris", "'allowed_redirect_uris' must be set if 'role_type' is 'oidc' or unspecified.")
+	case j.Type == roleJWT && j.MaxAge != 0:
+		return errs.InvalidField("max_age", "it is of roles of type oidc: only of a login in a browser is it known when the user proved itself")
 	case j.Type == roleJWT && len(j.Audiences) == 0 && len(t.CIDRs) == 0 && j.Subject == "" && len(j.Claims) == 0:
 		return errs.InvalidField("bound_audiences", "must have at least one bound constraint when creating/updating a role")
 	}

@@ -52,6 +52,7 @@ func readRole(ctx context.Context, c *call) (*answer, error) {
 }
 
 func writeRole(ctx context.Context, c *call) (*answer, error) {
+	c.unkept(refusedTerms, refusedRole[c.mount.Type])
 	p := c.patch(login.RoleFields(c.mount.Type))
 	if c.err != nil {
 		return nil, nil
@@ -72,6 +73,7 @@ func readMethod(ctx context.Context, c *call) (*answer, error) {
 }
 
 func writeMethod(ctx context.Context, c *call) (*answer, error) {
+	c.unkept(refusedMethod[c.mount.Type])
 	p := c.patch(login.MethodFields(c.mount.Type))
 	if c.err != nil {
 		return nil, nil

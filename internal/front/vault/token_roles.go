@@ -58,6 +58,7 @@ func (c *call) newer(name, old string, warnings *[]string) string {
 
 func putTokenRole(ctx context.Context, c *call) (*answer, error) {
 	var warnings []string
+	c.unkept(refusedTerms[:1])
 	req := token.RoleChange{Allowed: given(c, "allowed_policies", c.list), AllowedGlobs: given(c, "allowed_policies_glob", c.list),
 		Disallowed: given(c, "disallowed_policies", c.list), DisallowedGlobs: given(c, "disallowed_policies_glob", c.list),
 		Aliases: given(c, "allowed_entity_aliases", c.list), Orphan: given(c, "orphan", c.boolean), Renewable: given(c, "renewable", c.boolean),

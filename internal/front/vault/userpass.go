@@ -60,6 +60,7 @@ func writeLoginUser(ctx context.Context, c *call) (*answer, error) {
 	if c.has("password_hash") {
 		c.fail("password_hash", "a password is given itself: hashes of others are not taken")
 	}
+	c.unkept(refusedTerms)
 	return c.putLoginUser(ctx, c.patch(login.RoleFields(c.mount.Type)))
 }
 
