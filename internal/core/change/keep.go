@@ -228,7 +228,8 @@ func KindOf(op policy.Op) protect.Kind {
 	case policy.CreateSecret, policy.CreateUser, policy.CreateGroup, policy.CreateKey, policy.CreateAccount, policy.CreateProject, policy.CreateTransitKey:
 		return protect.Create
 	case policy.DeleteSecret, policy.DeleteUser, policy.DeleteGroup, policy.DeletePolicy, policy.RevokeKey, policy.DeleteProject,
-		policy.DeleteCurrent, policy.DeleteVersion, policy.DestroyVersion, policy.DeleteMount, policy.DeleteAuditDevice, policy.DeleteTransitKey, policy.TrimTransitKey:
+		policy.DeleteCurrent, policy.DeleteVersion, policy.DestroyVersion, policy.DeleteMount, policy.DeleteAuditDevice, policy.DeleteTransitKey, policy.TrimTransitKey,
+		policy.DeletePasswordPolicy, policy.DeleteTokenRole, policy.DeleteLoginRole, policy.DeleteIdentityKey, policy.DeleteIdentityRole:
 		return protect.Delete
 	case policy.Rollback:
 		return protect.Rollback

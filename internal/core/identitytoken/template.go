@@ -169,13 +169,18 @@ func (s *subject) groupIDs() []string {
 // claims are what a template says of somebody. As each placeholder is a whole JSON
 // value and not a part of one, no value of it says anything beyond itself.
 func (t template) claims(s *subject) (map[string]json.RawMessage, error) {
+	return t.with(func(value func(*subject) any) any { return value(s) })
+}
+
+// with are the claims with something in each place.
+func (t template) with(in func(value func(*subject) any) any) (map[string]json.RawMessage, error) {
 	var b []byte
 	for _, p := range t {
 		b = append(b, p.text...)
 		if p.value == nil {
 			continue
 		}
-		v, err := json.Marshal(p.value(s))
+		v, err := json.Marshal(in(p.value))
 		if err != nil {
 			return nil, err
 		}
@@ -189,6 +194,21 @@ func (t template) claims(s *subject) (map[string]json.RawMessage, error) {
 	return out, err
 }
 
+// something is a value of the kind that a placeholder stands for, of somebody who
+// has one.
+func something(value func(*subject) any) any {
+	switch v := value(&subject{}).(type) {
+	case string:
+		return "a"
+	case []string:
+		return []string{"a"}
+	case map[string]string:
+		return map[string]string{"a": "b"}
+	default:
+		return v
+	}
+}
+
 // checkTemplate refuses what makes no claims, or says what is reserved.
 func checkTemplate(text string) error {
 	if len(text) > maxTemplate {
@@ -199,6 +219,9 @@ func checkTemplate(text string) error {
 		return err
 	}
 	claims, err := t.claims(&subject{})
+	if err == nil { // what nobody has may fit where what somebody has does not: "{}" is a text
+		_, err = t.with(something)
+	}
 	if err != nil {
 		return errs.InvalidField("template", "it is not a JSON object in which each placeholder is a value")
 	}
