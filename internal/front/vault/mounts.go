@@ -253,7 +253,11 @@ func remount(ctx context.Context, c *call) (*answer, error) {
 	if c.err != nil {
 		return nil, nil
 	}
-	if ans, err := c.done(c.f.Mounts.Move(ctx, c.who, from, to)); err != nil || ans != nil {
+	ans, err := c.done(c.f.Mounts.Move(ctx, c.who, from, to))
+	if e := errs.As(err); e != nil && e.Kind == errs.NotFound && e.Code == mount.CodeMount {
+		err = errs.New(errs.Invalid, "no matching mount at %q", strings.Trim(from, "/")+"/")
+	}
+	if err != nil || ans != nil {
 		return ans, err
 	}
 	id := base64.RawURLEncoding.EncodeToString([]byte(strings.Trim(from, "/") + "\n" + strings.Trim(to, "/")))

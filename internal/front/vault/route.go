@@ -26,8 +26,12 @@ const (
 	engineKV2 = "kv-2"
 )
 
-// methodList is the method of listings, however they are asked for.
-const methodList = "LIST"
+// methodList is the method of listings, however they are asked for, and methodHelp
+// that of questions about paths, which no row takes.
+const (
+	methodList = "LIST"
+	methodHelp = "HELP"
+)
 
 // row is one endpoint.
 type row struct {
@@ -148,6 +152,9 @@ func (c *call) locate() error {
 		return noHandler(c.path)
 	}
 	c.kind, c.rest = kind, rest
+	if c.method == methodHelp {
+		return errs.New(errs.Invalid, "paths have no help here: the documentation says which there are (docs/dialects/vault.md)")
+	}
 	row, vars, ok := e.find(c.method, rest, c.varbuf[:0])
 	switch {
 	case row != nil:
@@ -193,8 +200,12 @@ func normalMethod(r *http.Request) (string, bool) {
 		return http.MethodPost, true
 	case http.MethodGet:
 		if r.URL.RawQuery != "" {
-			if list, err := strconv.ParseBool(r.URL.Query().Get("list")); err == nil && list { // hvac says "True"
+			q := r.URL.Query()
+			if list, err := strconv.ParseBool(q.Get("list")); err == nil && list { // hvac says "True"
 				return methodList, true
+			}
+			if help, err := strconv.ParseBool(q.Get("help")); err == nil && help {
+				return methodHelp, true
 			}
 		}
 		return http.MethodGet, true

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"countersign/internal/core/policy"
 	"countersign/internal/errs"
 )
 
@@ -29,7 +30,33 @@ func sysRows() []row {
 		{methods: "POST", path: "seal", as: "Seal", do: refusal("there is no unsealing here, so there is no sealing: stop the server")},
 		{methods: "POST", path: "step-down", as: "StepDown", do: refusal("one server holds the store: there is no other to step down for")},
 		{methods: "GET", path: "host-info", as: "HostInfo", do: refusal("facts of the host are not for clients: ask the operating system, or /metrics")},
-		{methods: "GET", path: "version-history", as: "VersionHistory", do: refusal("the history of versions is not kept")},
+		{methods: "GET LIST", path: "version-history", as: "VersionHistory", do: refusal("the history of versions is not kept")},
+		{methods: "POST", path: "tools/random", op: policy.RandomBytes, do: random},
+		{methods: "POST", path: "tools/random/{source}", op: policy.RandomBytes, do: random},
+		{methods: "POST", path: "tools/random/{source}/{bytes}", op: policy.RandomBytes, do: random},
+		{methods: "POST", path: "tools/hash", op: policy.HashBytes, do: hash},
+		{methods: "POST", path: "tools/hash/{algorithm}", op: policy.HashBytes, do: hash},
+	}
+}
+
+// notHereRows are about what an operator of Vault asks of it, and of this server in
+// another way or not at all. A bare 404 would leave them guessing.
+func notHereRows() []row {
+	const any = "GET POST PATCH DELETE LIST"
+	const shares = "the root key is not in shares that clients bring: how it is kept is said in the server's configuration, seal"
+	const keys = "the keys of the store are the server's: countersign rotate-keys makes new ones"
+	return []row{
+		{methods: "GET", path: "key-status", as: "KeyStatus", do: refusal(keys)},
+		{methods: any, path: "rotate/{x...}", as: "RotateStoreKeys", do: refusal(keys)},
+		{methods: any, path: "rekey/{x...}", as: "Rekey", do: refusal(shares)},
+		{methods: any, path: "rekey-recovery-key/{x...}", as: "Rekey", do: refusal(shares)},
+		{methods: any, path: "generate-root/{x...}", as: "GenerateRoot", do: refusal("there are no root tokens to generate: an administrator makes keys and tokens for others")},
+		{methods: any, path: "generate-recovery-token/{x...}", as: "GenerateRoot", do: refusal("there are no recovery tokens: countersign server recover lets an administrator in again")},
+		{methods: any, path: "storage/raft/{x...}", as: "RaftStorage", do: refusal("the store is no Raft cluster of Vault's: countersign backup copies it")},
+		{methods: any, path: "plugins/{x...}", as: "Plugins", do: refusal("there are no plugins: engines and login methods are built in")},
+		{methods: "GET", path: "monitor", as: "Monitor", do: refusal("logs are not for clients: read them where the server writes them")},
+		{methods: "POST PATCH DELETE", path: "namespaces/{x...}", as: "Namespaces", do: refusal("an account is what a namespace is here, and no path below one: countersign account creates it")},
+		{methods: any, path: "internal/counters/{x...}", as: "Counters", do: refusal("clients are not counted: see /metrics")},
 	}
 }
 

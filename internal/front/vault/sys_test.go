@@ -224,3 +224,23 @@ func TestPolicies(t *testing.T) {
 	_ = alice
 	s.wantAs(t, tokenOf(key), 403, http.MethodGet, "sys/policies/acl", "")
 }
+
+// TestTools holds that randomness and hashes are had without the transit engine.
+func TestTools(t *testing.T) {
+	s := newServer(t, coretest.Config{})
+	for _, path := range []string{"sys/tools/random", "sys/tools/random/platform", "sys/tools/random/16", "sys/tools/random/platform/16"} {
+		if got := at(t, s.want(t, 200, http.MethodPost, path, `{"format":"hex"}`), "data.random_bytes").(string); len(got) != 64 && len(got) != 32 {
+			t.Errorf("%s: %q", path, got)
+		}
+	}
+	for _, path := range []string{"sys/tools/hash", "sys/tools/hash/sha2-256"} {
+		if got := at(t, s.want(t, 200, http.MethodPost, path, `{"input":"aGk="}`), "data.sum"); got != "8f434346648f6b96df89dda901c5176b10a6d83961dd3c1ac88b59b2dc327aa4" {
+			t.Errorf("%s: %v", path, got)
+		}
+	}
+	_, key := s.User(t, "alice", "")
+	s.wantAs(t, tokenOf(key), 403, http.MethodPost, "sys/tools/random", "")
+	hcl := s.withPolicy(t, "tools", `path "sys/tools/*" { capabilities = ["update"] }`)
+	s.wantAs(t, hcl, 200, http.MethodPost, "sys/tools/random/16", "")
+	s.wantAs(t, hcl, 200, http.MethodPost, "sys/tools/hash", `{"input":""}`)
+}

@@ -133,7 +133,7 @@ func (f *front) tables() map[string]engine {
 		engineKV2:       newEngine(kv2Rows()),
 		mount.Cubbyhole: newEngine(cubbyholeRows()),
 		mount.Identity:  newEngine(entityRows(), aliasRows(), groupRows(), groupAliasRows(), identityTokenRows()),
-		mount.System:    newEngine(sysRows(), mountRows(), policyRows(), passwordRows(), auditRows(), capabilityRows(), wrappingRows(), leaseRows()),
+		mount.System:    newEngine(sysRows(), mountRows(), policyRows(), passwordRows(), auditRows(), capabilityRows(), wrappingRows(), leaseRows(), notHereRows()),
 		mount.Token:     newEngine(tokenRows(), tokenRoleRows()),
 		mount.Transit:   newEngine(transitRows()),
 
