@@ -115,19 +115,35 @@ func (s *Service) load(r kv.Reader, id string) (*credential, error) {
 func (s *Service) AuthenticateToken(ctx context.Context, token string, now time.Time) (caller.Caller, error) {
 	id, secret, ok := ParseToken(token)
 	if !ok {
-		return caller.Caller{}, badToken()
+		return caller.Caller{}, s.refuse(ctx)
 	}
 	cred, err := s.Lookup(ctx, id, now)
 	if err != nil && !errs.Is(err, errs.Unauthenticated) {
 		return caller.Caller{}, err
 	}
-	if !cred.Secret.Equal(sensitive.FromString(secret)) || err != nil {
+	same := cred.Secret.Equal(sensitive.FromString(secret))
+	switch {
+	case err != nil:
 		return caller.Caller{}, badToken()
+	case !same: // it was found in memory
+		return caller.Caller{}, s.refuse(ctx)
 	}
 	who := cred.Caller
 	who.Proof = caller.ProofToken
 	return who, nil
 }
+
+// refuse refuses a token after looking for a key that is not there, which is what
+// one takes whose id nobody knows.
+func (s *Service) refuse(ctx context.Context) error {
+	if _, err := s.refresh(ctx, nobodys, nil); err != nil {
+		return err
+	}
+	return badToken()
+}
+
+// nobodys is an id that no key has: it is too short.
+const nobodys = keyPrefix
 
 func badToken() error {
 	return errs.Coded(errs.Unauthenticated, CodeBadSecret, "the token is not valid")

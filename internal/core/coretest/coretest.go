@@ -62,6 +62,8 @@ type Config struct {
 	Names  *convention.Convention // see secret.Config
 	Kinds  rotator.Kinds          // what rotates secrets; default: random and Functions
 	Logger *slog.Logger           // default: discard
+	// Passwords is how they are hashed; default: so that it takes no time.
+	Passwords signin.Params
 }
 
 // Core is the wired core.
@@ -95,6 +97,9 @@ func New(t testing.TB, c Config) *Core {
 	t.Helper()
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Passwords == (signin.Params{}) {
+		c.Passwords = signin.Params{Memory: 64, Time: 1, Threads: 1}
 	}
 	if c.Kinds == nil {
 		c.Kinds = rotator.Kinds{random.Kind(), jwt.Kind(), Functions()}
@@ -135,7 +140,7 @@ func New(t testing.TB, c Config) *Core {
 	core.Secrets = secret.New(secret.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring,
 		Regions: []string{Region, Second}, Keep: c.Keep, KeepFor: time.Nanosecond, Kinds: c.Kinds, Names: c.Names, Logger: c.Logger})
 	core.SignIn = signin.New(signin.Config{Gate: core.Gate, Changes: core.Changes, Vault: core.Ring, Home: Home,
-		Params: signin.Params{Memory: 64, Time: 1, Threads: 1}, Burst: 1000, AllowLoopback: true, Logger: c.Logger})
+		Params: c.Passwords, Burst: 1000, AllowLoopback: true, Logger: c.Logger})
 
 	core.Projects = project.New(project.Config{Gate: core.Gate, Changes: core.Changes})
 	core.Transit = transit.New(transit.Config{Gate: core.Gate, Changes: core.Changes, Region: Region, Logger: c.Logger})

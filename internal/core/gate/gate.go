@@ -241,15 +241,39 @@ type view struct {
 
 // Finish writes the record of an operation that ended in err, which it returns
 // unless the record could not be written. Who goes away early does not escape
-// the record: it is written even when ctx has ended.
+// the record: it is written even when ctx has ended. A denial is returned when
+// refusalTakes is over.
 func (g *Gate) Finish(ctx context.Context, rec *audit.Record, err error) error {
 	err = Classify(err)
 	Close(rec, err)
+	defer evenly(ctx, rec)
 	if logErr := g.Log.Append(context.WithoutCancel(ctx), rec); logErr != nil {
 		return &errs.Error{Kind: errs.Unavailable, Code: "audit-unwritable",
 			Msg: "the audit log cannot be written, so nothing is answered", Err: logErr}
 	}
 	return err
+}
+
+// refusalTakes is how long a refused request takes at least. What is decided about
+// has to be read first, as policies ask for its tags: a secret with many would tell
+// by the time that this takes that it is there.
+const refusalTakes = time.Millisecond
+
+// evenly waits until a denial has taken that long.
+func evenly(ctx context.Context, rec *audit.Record) {
+	if rec.Outcome != audit.Denied {
+		return
+	}
+	wait := min(refusalTakes-time.Since(rec.Time), refusalTakes)
+	if wait <= 0 {
+		return
+	}
+	t := time.NewTimer(wait)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
 }
 
 // NewRecord begins the record of an operation.

@@ -350,7 +350,7 @@ func TestRoleIsReviewed(t *testing.T) {
 	w := newWorld(t)
 	bob, _ := w.User(t, "bob", `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}`)
 	_, err := w.Changes.PutRules(t.Context(), w.Admin, change.RuleChange{Set: &protect.Rule{Name: "roles", Match: []string{"token-role:ci*"},
-		Kinds: []protect.Kind{protect.Policy}, Approvals: []protect.Approval{{Count: 1}}}}, "", change.Options{})
+		Kinds: []protect.Kind{protect.Policy, protect.Delete}, Approvals: []protect.Approval{{Count: 1}}}}, "", change.Options{})
 	w.ok(err)
 	res, err := w.Tokens.PutRole(t.Context(), w.Admin, "ci", token.RoleChange{Allowed: &[]string{"web"}, Period: new(time.Hour)}, "for the pipeline")
 	if err != nil || res.Status != change.Pending {
