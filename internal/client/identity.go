@@ -92,7 +92,19 @@ type Group struct {
 	Policies []string  `json:"policies"`
 	Members  []string  `json:"members,omitempty"` // of one group only, not in listings
 	Created  time.Time `json:"created,omitzero"`
+	// External groups have those for members whom logins prove to be in them.
+	External bool        `json:"external,omitempty"`
+	Alias    *GroupAlias `json:"alias,omitempty"`
 	Wrote
+}
+
+// GroupAlias is the name by which a login method knows an external group.
+type GroupAlias struct {
+	ID      string    `json:"id"`
+	Mount   string    `json:"mount"` // its accessor
+	Name    string    `json:"name"`
+	Group   string    `json:"group"`
+	Created time.Time `json:"created,omitzero"`
 }
 
 // ListGroups returns one page of groups.

@@ -50,6 +50,12 @@ func Run(ctx context.Context, o *Options) error {
 	if o.JSON {
 		return table.JSON(o.Env.Streams.Out, g)
 	}
-	return table.Fields(o.Env.Streams, "name", g.Name, "arn", g.ARN, "policies", g.Policies, "members", g.Members,
-		"created", g.Created)
+	pairs := []any{"name", g.Name, "arn", g.ARN, "policies", g.Policies, "members", g.Members, "created", g.Created}
+	if g.External {
+		pairs = append(pairs, "external", g.External)
+	}
+	if g.Alias != nil {
+		pairs = append(pairs, "alias", g.Alias.Name+" of "+g.Alias.Mount)
+	}
+	return table.Fields(o.Env.Streams, pairs...)
 }
