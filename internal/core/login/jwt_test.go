@@ -26,6 +26,7 @@ import (
 
 	"countersign/internal/caller"
 	"countersign/internal/core/audit"
+	"countersign/internal/core/authn"
 	"countersign/internal/core/login"
 	"countersign/internal/core/mount"
 	"countersign/internal/core/policy"
@@ -594,8 +595,22 @@ func TestOIDC(t *testing.T) {
 	}
 	more = map[string]any{}
 	w.want(end(state, "good", "mine"), "")
+	yes := true
+	_, _, err := w.Authn.SetGroup(t.Context(), w.Admin, authn.SetGroupRequest{Name: "staff", External: &yes})
+	w.ok(err)
+	_, _, err = w.Authn.LinkGroup(t.Context(), w.Admin, "staff", m.Accessor, "/staff")
+	w.ok(err)
+	w.done(w.Logins.PutRole(t.Context(), w.Admin, m, "people", login.Patch{"groups_claim": "groups"}))
+	more = map[string]any{"groups": []any{"/staff", "/other"}}
+	w.ok(end(state, "good", "mine"))
+	if p, err := w.Authn.GetUser(t.Context(), w.Admin, "oidc.ann@example.com"); err != nil || !slices.Equal(p.Groups, []string{"staff"}) {
+		t.Errorf("it is in %q, %v", p.Groups, err)
+	}
+	more = map[string]any{}
+	w.want(end(state, "good", "mine"), login.CodeRefused) // without the claim
+	w.done(w.Logins.PutRole(t.Context(), w.Admin, m, "people", login.Patch{"groups_claim": ""}))
 	other := w.mount(mount.OIDC, "other")
-	_, err := w.Logins.OIDCCallback(t.Context(), w.nobody(), other, login.CallbackRequest{State: state, Code: secret("good"), ClientNonce: "mine"})
+	_, err = w.Logins.OIDCCallback(t.Context(), w.nobody(), other, login.CallbackRequest{State: state, Code: secret("good"), ClientNonce: "mine"})
 	w.want(err, login.CodeRefused)
 	_, err = w.jwt(m, "people", i.sign(t, id)) // an identity token by itself is none for this
 	w.want(err, login.CodeRefused)
