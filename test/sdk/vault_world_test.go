@@ -56,6 +56,7 @@ func TestVaultGo(t *testing.T) {
 		{"cubbyhole", cubbyhole},
 		{"capabilities", capabilities},
 		{"app-role", appRole},
+		{"external-groups", externalGroups},
 		{"transit", transit},
 	} {
 		t.Run(sc.name, func(t *testing.T) {
