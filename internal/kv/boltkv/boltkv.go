@@ -103,13 +103,12 @@ func (d *DB) View(ctx context.Context, f func(kv.Reader) error) error {
 		return err
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // see recovered
-	sn, err := d.snapshots.take(d.bolt)
+	r, err := d.snapshots.take(d.bolt)
 	if err != nil {
 		return err
 	}
-	defer d.snapshots.release(sn)
-	r := reader{sn.pairs}
-	return f(&r)
+	defer d.snapshots.release(r)
+	return f(r)
 }
 
 func beginError(err error) error {

@@ -20,35 +20,57 @@ type snapshots struct {
 	writing bool // a batch is open
 }
 
-// snapshot is a read transaction in use. users is guarded by snapshots.mu.
+// snapshot is a read transaction in use. Its fields are guarded by snapshots.mu.
 type snapshot struct {
-	pairs
+	pairs pairs
 	tx    *bbolt.Tx
 	users int
+	idle  []*reader // that were used and can be again
 }
 
-// take returns a snapshot of the newest revision, to be given to release.
-func (s *snapshots) take(db *bbolt.DB) (*snapshot, error) {
+// reader is a View over the pairs of a read transaction.
+type reader struct {
+	pairs
+	of *snapshot
+}
+
+// take returns a reader of the newest revision, to be given to release.
+func (s *snapshots) take(db *bbolt.DB) (*reader, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.shared != nil {
-		s.shared.users++
-		return s.shared, nil
+		return s.shared.reader(), nil
 	}
 	tx, err := db.Begin(false)
 	if err != nil {
 		return nil, beginError(err)
 	}
-	sn := &snapshot{tx: tx, pairs: pairsOf(tx), users: 1}
+	sn := &snapshot{tx: tx, pairs: pairsOf(tx)}
 	if !s.writing {
 		sn.users++ // by shared
 		s.shared = sn
 	}
-	return sn, nil
+	return sn.reader(), nil
 }
 
-func (s *snapshots) release(sn *snapshot) {
+func (sn *snapshot) reader() *reader {
+	sn.users++
+	if n := len(sn.idle); n > 0 {
+		r := sn.idle[n-1]
+		sn.idle = sn.idle[:n-1]
+		return r
+	}
+	return &reader{pairs: sn.pairs, of: sn}
+}
+
+func (s *snapshots) release(r *reader) { s.leave(r.of, r) }
+
+// leave ends one use of a snapshot, and keeps the reader that it had, if any.
+func (s *snapshots) leave(sn *snapshot, r *reader) {
 	s.mu.Lock()
+	if r != nil {
+		sn.idle = append(sn.idle, r)
+	}
 	sn.users--
 	last := sn.users == 0
 	s.mu.Unlock()
@@ -64,7 +86,7 @@ func (s *snapshots) pause() {
 	s.shared, s.writing = nil, true
 	s.mu.Unlock()
 	if sn != nil {
-		s.release(sn)
+		s.leave(sn, nil)
 	}
 }
 

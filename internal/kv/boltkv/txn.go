@@ -139,9 +139,6 @@ func (t *txn) set(key, value []byte) error {
 	return t.broken
 }
 
-// reader is a View over the pairs of a read transaction.
-type reader struct{ pairs }
-
 func (r *reader) Get(key []byte) ([]byte, error) {
 	v, err := r.get(key)
 	return found(key, v, err)

@@ -49,6 +49,7 @@ type DB struct {
 	cipher  Cipher
 	account atomic.Pointer[string] // the one seen last, to save making it again
 	scratch sync.Pool              // *[]byte, for associated data
+	readers sync.Pool              // *reader, of views
 }
 
 var _ kv.DB = (*DB)(nil)
@@ -62,13 +63,26 @@ func (d *DB) Revision() kv.Revision { return d.inner.Revision() }
 // Close closes the engine.
 func (d *DB) Close() error { return d.inner.Close() }
 
-// View opens values as they are read: each read is one allocation, of the
-// plaintext, which is never reused for another value.
+// View opens values as they are read. The plaintext of the first is overwritten
+// when f has returned, and its memory serves the next view.
 func (d *DB) View(ctx context.Context, f func(kv.Reader) error) error {
+	o, _ := d.readers.Get().(*reader)
+	if o == nil {
+		o = &reader{db: d, arena: make([]byte, 0, arenaSize)}
+	}
+	defer func() {
+		clear(o.arena)
+		o.inner, o.arena = nil, o.arena[:0]
+		d.readers.Put(o)
+	}()
 	return d.inner.View(ctx, func(r kv.Reader) error {
-		return f(&reader{db: d, inner: r})
+		o.inner = r
+		return f(o)
 	})
 }
+
+// arenaSize is how much plaintext of a view goes into memory that is used again.
+const arenaSize = 2 << 10
 
 // Update seals values as they are put.
 func (d *DB) Update(ctx context.Context, f func(kv.Txn) error) (kv.Revision, error) {
@@ -127,6 +141,7 @@ func (d *DB) of(key []byte) (string, error) {
 type reader struct {
 	db    *DB
 	inner kv.Reader
+	arena []byte // what was opened; of a view only
 }
 
 func (r *reader) Get(key []byte) ([]byte, error) {
@@ -164,6 +179,16 @@ func (d *DB) aad(key []byte) *[]byte {
 	return b
 }
 
+// room is memory for n bytes that nothing else has until the transaction ends.
+func (r *reader) room(n int) []byte {
+	used := len(r.arena)
+	if cap(r.arena)-used < n {
+		return make([]byte, 0, n)
+	}
+	r.arena = r.arena[:used+n]
+	return r.arena[used : used : used+n]
+}
+
 func (r *reader) open(key, stored []byte) ([]byte, error) {
 	account, err := r.db.of(key)
 	switch {
@@ -177,7 +202,7 @@ func (r *reader) open(key, stored []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: value of %q has the unknown version %d", kv.ErrCorrupt, key, stored[0])
 	}
 	aad := r.db.aad(key)
-	v, err := r.db.cipher.Open(make([]byte, 0, len(stored)), stored[1:], *aad, account)
+	v, err := r.db.cipher.Open(r.room(len(stored)), stored[1:], *aad, account)
 	r.db.scratch.Put(aad)
 	if err != nil {
 		return nil, fmt.Errorf("%w: opening the value of %q: %w", kv.ErrCorrupt, key, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"countersign/internal/kv"
@@ -209,5 +210,62 @@ func BenchmarkGet(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// TestViewLeavesNoPlaintext holds that a value does not outlive the view that
+// read it, and that two values of one view do not share memory.
+func TestViewLeavesNoPlaintext(t *testing.T) {
+	db := sealed.New(memkv.New(memkv.Config{}), new(kvtest.Cipher))
+	want := map[string]string{"a": "plaintext", "b": "", "c": strings.Repeat("long", 5000), "d": "plaintext of another"}
+	if _, err := db.Update(t.Context(), func(tx kv.Txn) error {
+		for n, v := range want {
+			if err := tx.Put(kv.K("000000000001", n), []byte(v)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		var kept []byte
+		if err := db.View(t.Context(), func(r kv.Reader) error {
+			got := map[string][]byte{}
+			for range 200 { // past what one piece of memory takes
+				for n := range want {
+					v, err := r.Get(kv.K("000000000001", n))
+					if err != nil {
+						return err
+					}
+					got[n] = v
+				}
+			}
+			first, err := r.Get(kv.K("000000000001", "a"))
+			if err != nil {
+				return err
+			}
+			for n, v := range got {
+				if string(v) != want[n] || v == nil {
+					t.Errorf("%s is %q", n, v)
+				}
+			}
+			_ = append(first, "more"...) // into nobody else's memory
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := db.View(t.Context(), func(r kv.Reader) (err error) {
+			kept, err = r.Get(kv.K("000000000001", "a"))
+			if string(kept) != want["a"] {
+				t.Errorf("read %q", kept)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(kept, make([]byte, len(kept))) {
+			t.Errorf("after the view there is %q", kept)
+		}
 	}
 }
