@@ -103,12 +103,15 @@ func (s *Source) True() bool {
 
 // Bytes reads a byte string, as a copy.
 func (s *Source) Bytes() []byte {
-	b := s.take(typeBytes)
+	b := s.Borrow()
 	if s.failed {
 		return nil
 	}
 	return append(make([]byte, 0, len(b)), b...)
 }
+
+// Borrow is Bytes without a copy: it is valid until the record's bytes are not.
+func (s *Source) Borrow() []byte { return s.take(typeBytes) }
 
 // Text reads a text. It is valid until the record's bytes are not.
 func (s *Source) Text() []byte {

@@ -96,11 +96,8 @@ func (s *Service) readVersion(ctx context.Context, who caller.Caller, op policy.
 // versionOf reads a version. Of one that is gone it returns both what is known
 // and the error that ReadValue would.
 func (s *Service) versionOf(a *gate.Access, op policy.Op, req KVRead) (KVVersion, error) {
-	f, _ := s.reads.Get().(*found)
-	if f == nil {
-		f = &found{}
-	}
-	defer func() { f.reset(); s.reads.Put(f) }()
+	f := s.borrow()
+	defer s.giveBack(f)
 	if err := s.findInto(f, a, a.Who, req.ID); err != nil {
 		return KVVersion{}, err
 	}

@@ -58,11 +58,8 @@ func (s *Service) ReadValue(ctx context.Context, who caller.Caller, req ReadRequ
 }
 
 func (s *Service) readValue(a *gate.Access, req ReadRequest) (Value, error) {
-	f, _ := s.reads.Get().(*found)
-	if f == nil {
-		f = &found{}
-	}
-	defer func() { f.reset(); s.reads.Put(f) }()
+	f := s.borrow()
+	defer s.giveBack(f)
 	if err := s.findInto(f, a, a.Who, req.ID); err != nil {
 		return Value{}, err
 	}

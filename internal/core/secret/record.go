@@ -122,6 +122,8 @@ type head struct {
 	Retiring []Retiring `cbor:"23,keyasint,omitempty"`
 	Due      int64      `cbor:"24,keyasint,omitempty"`
 	Schema   []byte     `cbor:"25,keyasint,omitempty"` // digest of its schema; nil: it has none
+
+	borrows bool // its bytes may end with the transaction that the record was read in
 }
 
 // Member implements record.Direct. What few secrets have is left to Decode.
@@ -153,11 +155,11 @@ func (h *head) Member(key uint64, s *record.Source) {
 	case 12:
 		h.Kept = s.Uint()
 	case 13:
-		h.DataKey = s.Bytes()
+		h.DataKey = h.bytes(s)
 	case 14:
 		h.Policy = s.String()
 	case 18:
-		h.Carried = s.Bytes()
+		h.Carried = h.bytes(s)
 	case 19:
 		h.MaxVersions = s.Uint()
 	case 20:
@@ -171,6 +173,13 @@ func (h *head) Member(key uint64, s *record.Source) {
 	default:
 		s.Fail()
 	}
+}
+
+func (h *head) bytes(s *record.Source) []byte {
+	if h.borrows {
+		return s.Borrow()
+	}
+	return s.Bytes()
 }
 
 func (t *Tag) member(key uint64, s *record.Source) {

@@ -234,6 +234,22 @@ func (s *Service) loadInto(f *found, r kv.Reader, n name.Secret, suffix string) 
 	return err
 }
 
+// borrow is a found for one read, which ends before its transaction does: what
+// the record holds of bytes is not copied into it. It goes back with giveBack.
+func (s *Service) borrow() *found {
+	f, _ := s.reads.Get().(*found)
+	if f == nil {
+		f = &found{}
+	}
+	f.own.borrows = true
+	return f
+}
+
+func (s *Service) giveBack(f *found) {
+	f.reset()
+	s.reads.Put(f)
+}
+
 // reset makes a found ready to be used again, with nothing of the last use but
 // the memory of its labels.
 func (f *found) reset() {

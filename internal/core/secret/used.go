@@ -19,9 +19,10 @@ import (
 type used struct {
 	seed    maphash.Seed
 	mu      sync.Mutex
-	seen    map[uint64]int64 // day by the hash of what was noted on it
-	pending notes            // to be stored: of versions and, as number 0, of the secret
-	count   int              // of pending
+	day     int64               // that seen is about
+	seen    map[uint64]struct{} // hashes of what was noted on the day: versions and, as number 0, secrets
+	pending notes               // to be stored
+	count   int                 // of pending
 }
 
 type usedAt struct {
@@ -42,23 +43,17 @@ func (u *used) note(n name.Secret, suffix string, number uint64, at time.Time) {
 	h := maphash.Comparable(u.seed, k)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.seen[h] == d || u.count >= maxUsed {
+	if u.seen == nil || u.day != d {
+		u.day, u.seen = d, map[uint64]struct{}{}
+	}
+	if _, ok := u.seen[h]; ok || u.count >= maxUsed {
 		return
 	}
-	if u.seen == nil {
-		u.seen = map[uint64]int64{}
-	}
-	u.add(k, h, d)
-	k.number = 0
-	if h = maphash.Comparable(u.seed, k); u.seen[h] != d {
-		u.add(k, h, d)
-	}
-}
-
-func (u *used) add(k usedAt, hash uint64, d int64) {
-	u.seen[hash] = d
-	u.pending = u.pending.add(usedKey(k.Secret, k.suffix, k.number), d)
+	u.seen[h] = struct{}{}
+	u.pending = u.pending.add(usedKey(n, suffix, number), d)
 	u.count++
+	k.number = 0
+	u.seen[maphash.Comparable(u.seed, k)] = struct{}{}
 }
 
 // take empties what is to be stored.
@@ -86,11 +81,14 @@ func (u *used) last(n name.Secret, suffix string, number uint64, stored int64) i
 	h := maphash.Comparable(u.seed, usedAt{n, suffix, number})
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return max(stored, u.seen[h])
+	if _, ok := u.seen[h]; ok {
+		return max(stored, u.day)
+	}
+	return stored
 }
 
-// notes is days behind the keys that they are to be stored at, which are behind
-// their lengths.
+// notes is days behind the keys of versions that they are to be stored at, which
+// are behind their lengths.
 type notes []byte
 
 func (b notes) add(key kv.Key, d int64) notes {
@@ -106,8 +104,8 @@ func (b notes) next() (key kv.Key, d int64, rest notes) {
 	return key, d, b[n:]
 }
 
-// usedAtOnce is how many notes one transaction stores.
-const usedAtOnce = kv.MaxOps / 2
+// usedAtOnce is how many notes one transaction stores, two keys each.
+const usedAtOnce = kv.MaxOps / 4
 
 // flushUsed stores the days, where they are new.
 func (s *Service) flushUsed(ctx context.Context) error {
@@ -141,13 +139,15 @@ func storeUsed(tx kv.Txn, all notes) (notes, error) {
 		} else if h == nil || h.Suffix != parts[4] {
 			continue // gone since it was read
 		}
-		if old, _, err := record.Get[int64](tx, key); err != nil {
-			return nil, err
-		} else if old >= d {
-			continue
-		}
-		if err := record.Put(tx, key, d); err != nil {
-			return nil, err
+		for _, k := range [...]kv.Key{key, usedKey(of, parts[4], 0)} {
+			if old, _, err := record.Get[int64](tx, k); err != nil {
+				return nil, err
+			} else if old >= d {
+				continue
+			}
+			if err := record.Put(tx, k, d); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return all, nil
