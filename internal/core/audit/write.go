@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"strconv"
 	"time"
 )
@@ -73,12 +72,7 @@ func (l *Log) submit(own []*entry) {
 		own[0].lead = false
 		l.mu.Lock()
 	} else {
-		// Whoever can run and is about to append joins this group: one write
-		// then serves them all. Alone, this costs nothing.
 		l.busy = true
-		l.mu.Unlock()
-		runtime.Gosched()
-		l.mu.Lock()
 	}
 	batch := l.queue
 	l.queue, l.spare = l.spare[:0], nil
