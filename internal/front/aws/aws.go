@@ -34,7 +34,6 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -267,10 +266,9 @@ func (h *Handler) answer(w http.ResponseWriter, to *route, meta httpx.Meta, c *C
 		}
 	}
 	head := w.Header()
-	values := []string{strconv.Itoa(len(c.Out.B)), meta.RequestID}
 	head["Content-Type"] = isJSON
-	head["Content-Length"] = values[:1:1]
-	head["x-amzn-RequestId"] = values[1:] // spelled as AWS does
+	httpx.SetLength(head, len(c.Out.B))
+	head["x-amzn-RequestId"] = []string{meta.RequestID} // spelled as AWS does
 	w.WriteHeader(status)
 	_, _ = w.Write(c.Out.B) // a client that went away is told nothing
 	if h.observer != nil {

@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"time"
 
@@ -165,4 +166,16 @@ type Observer interface {
 	// Answered is told of each answer: operation is a name from a fixed table,
 	// or empty; outcome is "ok" or an errs.Kind slug.
 	Answered(front, operation, outcome string, d time.Duration)
+}
+
+// ownLength is from how many bytes of body on net/http does not count them by
+// itself.
+const ownLength = 2048
+
+// SetLength says in the header how long the body is, which is written next, at
+// once and last. A short one is left to net/http, which is cheaper.
+func SetLength(h http.Header, n int) {
+	if n >= ownLength {
+		h["Content-Length"] = []string{strconv.Itoa(n)}
+	}
 }

@@ -187,3 +187,28 @@ func TestReadBody(t *testing.T) {
 		})
 	}
 }
+
+// TestLength holds that every answer says how long it is.
+func TestLength(t *testing.T) {
+	for _, n := range []int{0, 1, 2047, 2048, 2049, 100_000} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			httpx.SetLength(w.Header(), n)
+			_, _ = w.Write(make([]byte, n))
+		}))
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			req, err := http.NewRequestWithContext(t.Context(), method, srv.URL, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := srv.Client().Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.ContentLength != int64(n) && (method != http.MethodHead || n > 0) {
+				t.Errorf("%s of %d bytes: said to be %d", method, n, resp.ContentLength)
+			}
+		}
+		srv.Close()
+	}
+}

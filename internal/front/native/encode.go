@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"countersign/internal/core/secret"
+	"countersign/internal/front/httpx"
 )
 
 // list is the answer of every listing.
@@ -71,7 +72,7 @@ func (a *api) answer(ctx context.Context, w http.ResponseWriter, r *http.Request
 		return nil
 	}
 	h["Content-Type"] = isJSON
-	h["Content-Length"] = []string{strconv.Itoa(len(b))}
+	httpx.SetLength(h, len(b))
 	_, _ = w.Write(b) // a client that is gone is no failure of the server
 	return nil
 }

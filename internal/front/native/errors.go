@@ -3,7 +3,6 @@ package native
 import (
 	"log/slog"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"countersign/internal/errs"
@@ -54,7 +53,7 @@ func (a *api) refuse(w http.ResponseWriter, meta httpx.Meta, operation string, e
 	}
 	b := appendError(make([]byte, 0, 512), e, meta.RequestID)
 	h["Content-Type"] = isJSON
-	h["Content-Length"] = []string{strconv.Itoa(len(b))}
+	httpx.SetLength(h, len(b))
 	w.WriteHeader(code)
 	_, _ = w.Write(b) // a client that is gone is no failure of the server
 }

@@ -33,8 +33,7 @@ type call struct {
 	row     *row
 	vars    []string // variable parts of the row's path
 	varbuf  [3]string
-	inWords caller.Call // the request as policies in HCL are about it
-	raw     []byte      // body as sent
+	raw     []byte // body as sent
 	body    map[string]json.RawMessage
 	query   url.Values
 	wrapTTL time.Duration
@@ -182,8 +181,7 @@ func (c *call) readWrap() error {
 // the end says something of a listing alone: no row takes what is before it for
 // another thing because of one, and so policies do not either.
 func (c *call) inVault() {
-	c.inWords = caller.Call{Path: strings.TrimSuffix(c.path, "/"), WrapTTL: c.wrapTTL}
-	out := &c.inWords
+	out := &caller.Call{Path: strings.TrimSuffix(c.path, "/"), WrapTTL: c.wrapTTL}
 	c.who.Call = out
 	switch c.method {
 	case http.MethodGet, http.MethodHead:

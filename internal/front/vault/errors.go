@@ -3,7 +3,6 @@ package vault
 import (
 	"log/slog"
 	"net/http"
-	"strconv"
 
 	"countersign/internal/core/change"
 	"countersign/internal/core/login"
@@ -118,7 +117,7 @@ func (f *front) refuse(w http.ResponseWriter, c *call, err error) {
 func write(w http.ResponseWriter, code int, b []byte) {
 	h := w.Header()
 	h["Content-Type"] = isJSON
-	h["Content-Length"] = []string{strconv.Itoa(len(b))}
+	httpx.SetLength(h, len(b))
 	w.WriteHeader(code)
 	_, _ = w.Write(b) // a client that is gone is no failure of the server
 }

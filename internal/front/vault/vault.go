@@ -93,6 +93,7 @@ type front struct {
 	Config
 	engines map[string]engine // by the type of mount
 	buffers sync.Pool         // *[]byte, of answers
+	calls   sync.Pool         // *call
 }
 
 // New returns the handler of everything under Base. It expects the path as the
@@ -122,6 +123,7 @@ func New(c Config) (http.Handler, error) {
 	}
 	f := &front{Config: c}
 	f.engines = f.tables()
+	f.calls.New = func() any { return new(call) }
 	f.buffers.New = func() any { b := make([]byte, 0, 2048); return &b }
 	return f, nil
 }
@@ -149,17 +151,16 @@ func (f *front) tables() map[string]engine {
 // Values of headers that every answer has, made once.
 var (
 	noStore = []string{"no-store"}
-	noSniff = []string{"nosniff"}
 	isJSON  = []string{"application/json"}
 )
 
 // ServeHTTP answers one request.
 func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	meta := f.Proxies.Meta(r)
-	h := w.Header()
-	h["Cache-Control"] = noStore
-	h["X-Content-Type-Options"] = noSniff
-	c := &call{f: f, r: r, meta: meta}
+	w.Header()["Cache-Control"] = noStore
+	c := f.calls.Get().(*call)
+	defer func() { *c = call{}; f.calls.Put(c) }()
+	c.f, c.r, c.meta = f, r, meta
 	ans, err := f.serve(w, c)
 	name, outcome := "", "ok"
 	if c.row != nil {
