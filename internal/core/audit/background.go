@@ -17,6 +17,8 @@ func (l *Log) background() {
 	defer tick.Stop()
 	due := time.NewTimer(l.cfg.CheckpointAfter) // signs what Open found unsigned
 	defer due.Stop()
+	push := time.NewTimer(pushEvery)
+	defer push.Stop()
 	var failed bool
 	for {
 		select {
@@ -24,6 +26,12 @@ func (l *Log) background() {
 			return
 		case <-l.kick:
 			due.Reset(l.cfg.CheckpointAfter)
+			push.Reset(pushEvery)
+			continue
+		case <-push.C:
+			if l.push() {
+				push.Reset(pushEvery)
+			}
 			continue
 		case <-tick.C:
 			l.lookAtSpace()
@@ -39,6 +47,29 @@ func (l *Log) background() {
 			l.cfg.Logger.Warn("settling audit log", "error", err)
 		}
 	}
+}
+
+// pushEvery is how often what was appended is pushed to the disk. A sync of a
+// second's worth at once takes the processor for milliseconds.
+const pushEvery = 50 * time.Millisecond
+
+// push begins to write what fills whole pages of the segment, each once. It
+// reports whether records wait for a signature: then there will be more.
+func (l *Log) push() bool {
+	const page = 4096
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
+	l.mu.Lock()
+	now := l.seen
+	l.mu.Unlock()
+	if l.pushedOf != now.first {
+		l.pushedOf, l.pushed = now.first, 0
+	}
+	if to := now.size &^ (page - 1); to > l.pushed {
+		l.f.Push(l.pushed, to-l.pushed)
+		l.pushed = to
+	}
+	return now.seq != now.signed
 }
 
 // appendNotes writes what Open repaired. A disk that is full now is tried

@@ -30,6 +30,9 @@ type file interface {
 	io.ReaderAt
 	io.WriterAt
 	Truncate(size int64) error
+	// Push begins to write a part of the file to the disk, so that the next
+	// Sync has less to do. It promises nothing.
+	Push(at, size int64)
 	Sync() error
 	Close() error
 }
@@ -46,6 +49,8 @@ type realDisk struct{}
 type realFile struct{ *os.File }
 
 func (f realFile) Sync() error { return datasync(f.File) }
+
+func (f realFile) Push(at, size int64) { push(f.File, at, size) }
 
 func (realDisk) open(path string, flag int) (file, error) {
 	f, err := os.OpenFile(path, flag, 0o600)

@@ -14,3 +14,9 @@ func datasync(f *os.File) error {
 		}
 	}
 }
+
+// push has the kernel begin to write a part of f to the disk. What fails is
+// found by the next datasync.
+func push(f *os.File, at, size int64) {
+	_ = unix.SyncFileRange(int(f.Fd()), at, size, unix.SYNC_FILE_RANGE_WRITE)
+}

@@ -134,6 +134,8 @@ type Log struct {
 	syncMu       sync.Mutex
 	synced       atomic.Uint64 // last durable record
 	syncedSigned uint64        // last durable signature
+	pushed       int64         // bytes of the segment with first record pushedOf
+	pushedOf     uint64
 
 	exportMu sync.Mutex // held by Export and Prune
 
