@@ -46,6 +46,7 @@ const (
 	RotationDone     Kind = "rotation.done"
 	RotationFailed   Kind = "rotation.failed"
 	RotationOverdue  Kind = "rotation.overdue" // a rotation that was due did not happen in its window
+	RotationClock    Kind = "rotation.clock"   // the clock was set back, behind times that rotations have written
 	Test             Kind = "notify.test"      // somebody tries a target
 )
 
@@ -53,7 +54,7 @@ const (
 func Kinds() []Kind {
 	return []Kind{ChangeProposed, ChangeApproved, ChangeApplied, ChangeRejected, ChangeWithdrawn, ChangeExpired,
 		ChangeConflicted, ChangePending, ChangeCommented, ChangeReminder, BreakGlassOpened, BreakGlassClosed,
-		RotationDone, RotationFailed, RotationOverdue}
+		RotationDone, RotationFailed, RotationOverdue, RotationClock}
 }
 
 // Bounds of what a notice holds, in bytes and pieces: it is small enough for one

@@ -32,6 +32,7 @@ var happened = map[notice.Kind]string{
 	notice.RotationDone:     "a secret was rotated",
 	notice.RotationFailed:   "a rotation failed",
 	notice.RotationOverdue:  "a rotation is overdue",
+	notice.RotationClock:    "the clock was set back",
 	notice.Test:             "this is a test",
 }
 

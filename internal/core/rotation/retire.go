@@ -24,7 +24,7 @@ func (w *worker) replaced(r *secret.Rotating) string {
 	var list []secret.Retiring
 	if fate == rotator.Kept { // what was kept until now ends
 		for _, e := range *r.Retiring {
-			e.At, e.Next, e.Readers = now.UnixMicro(), 0, 0
+			e.At, e.Next, e.Readers = min(e.Since, now.UnixMicro()), 0, 0 // which is over, whatever becomes of the clock
 			list = append(list, e)
 		}
 	}

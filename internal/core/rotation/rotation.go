@@ -24,6 +24,8 @@
 // that fails stops, with the new value kept under AWSPENDING, and the next attempt
 // goes on with that same version.
 //
+// What is due when goes by the clock of the machine, which may be set: see clock.go.
+//
 // One node rotates: the one that holds the leader's lock, whose fencing token each
 // transaction checks. On it, one worker has a secret at a time, and so many work at
 // once as the configuration says.
@@ -91,6 +93,7 @@ type Service struct {
 	mu    sync.Mutex
 	busy  map[secret.RotationRef]bool
 	pause map[secret.RotationRef]pause // after the store refused a write
+	clock clock
 	work  sync.WaitGroup
 
 	counts counts

@@ -49,9 +49,15 @@ func (s *Service) idle(ctx context.Context) time.Duration {
 // Due begins the work on every secret that something is due of. It does not wait
 // for the work's end.
 func (s *Service) Due(ctx context.Context) error {
-	if _, leads := s.Lock.Fence(); !leads {
+	fence, leads := s.Lock.Fence()
+	if !leads {
 		return nil
 	}
+	err := s.watchClock(ctx, fence)
+	return errors.Join(err, s.dueNow(ctx)) // whatever became of the clock
+}
+
+func (s *Service) dueNow(ctx context.Context) error {
 	return s.Secrets.DueRotations(ctx, func(ref secret.RotationRef) error {
 		if !s.take(ref) {
 			return nil

@@ -25,6 +25,7 @@ func Rules() []fsck.Rule {
 		{Kind: "due", Shape: "sssnssss"},
 		{Kind: "rotation", Shape: "sssssn", Decode: record.Check[RotationOutcome]},
 		{Kind: "rotation-due", Shape: "ssnssss"},
+		{Kind: "rotation-clock", Shape: "ss", Decode: record.Check[RotationClock]},
 	}
 }
 

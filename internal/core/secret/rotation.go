@@ -321,6 +321,7 @@ func (e *rotateEdit) Apply(tx *change.Tx) error {
 		}
 		rot.Since, rot.Retry = micros(tx.Now), 0
 	}
+	rot.setBack(&back{now: micros(tx.Now)}) // who asks for a rotation goes by the clock as it is
 	rot.Enabled = rot.Enabled || e.req.configures() || !e.req.Later
 	h.Rotation = &rot
 	at := h.Labels[name.Current]

@@ -93,7 +93,7 @@ func (s *Service) Verify(ctx context.Context, who caller.Caller, req VerifyReque
 
 func (s *Service) verify(r kv.Reader, f *found, print []byte, key string, now time.Time) (Verified, error) {
 	current, previous := f.head.Labels[name.Current], f.head.Labels[name.Previous]
-	until, err := f.graceEnd(r)
+	until, err := f.graceEnd(r, now)
 	if err != nil {
 		return Verified{}, err
 	}
@@ -150,7 +150,7 @@ func memberOf(value []byte, key string) ([]byte, bool) {
 }
 
 // graceEnd is until when the previous value is accepted, zero when it is not.
-func (f *found) graceEnd(r kv.Reader) (time.Time, error) {
+func (f *found) graceEnd(r kv.Reader, now time.Time) (time.Time, error) {
 	h := f.head
 	current := h.Labels[name.Current].Number
 	if h.Rotation == nil || h.Rotation.Grace == 0 || current == 0 || h.Rotation.Revoked == current {
@@ -159,6 +159,9 @@ func (f *found) graceEnd(r kv.Reader) (time.Time, error) {
 	v, ok, err := record.Get[version](r, versionKey(f.home, h.Suffix, current))
 	if err != nil || !ok {
 		return time.Time{}, err
+	}
+	if v.Current > micros(now) { // by a clock that was set back since
+		return h.graceOf(h.Labels[name.Previous].Number), nil
 	}
 	return when(v.Current + h.Rotation.Grace), nil
 }
