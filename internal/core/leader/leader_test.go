@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"countersign/internal/core/record"
 	"countersign/internal/errs"
 	"countersign/internal/kv"
+	"countersign/internal/kv/boltkv"
 	"countersign/internal/kv/faulty"
 	"countersign/internal/kv/memkv"
 )
@@ -327,6 +329,39 @@ func TestClocksThatDiffer(t *testing.T) {
 		if !bytes.Equal(r, records[0]) {
 			t.Errorf("record %d is %x, the first %x", i, r, records[0])
 		}
+	}
+}
+
+// TestClockSetBack: a node whose clock is a month behind that of the holder before it
+// waits for as long as any other.
+func TestClockSetBack(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	var fence uint64
+	for _, alone := range []bool{true, false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			if fence == 0 {
+				time.Sleep(30 * 24 * time.Hour)
+			}
+			db, err := boltkv.Open(boltkv.Config{Path: path})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer db.Close()
+			broken := faulty.New(db) // so that the lock is not given up
+			l := leader.New(leader.Config{DB: broken, Alone: alone})
+			defer run(l)()
+			defer broken.Set(faulty.Fault{Op: faulty.Update})
+			synctest.Wait()
+			if leads(l) != alone {
+				t.Errorf("at once: %t", leads(l))
+			}
+			time.Sleep(2 * leader.DefaultTTL)
+			now, ok := l.Fence()
+			if !ok || now <= fence {
+				t.Errorf("the token went from %d to %d, %t", fence, now, ok)
+			}
+			fence = now
+		})
 	}
 }
 
