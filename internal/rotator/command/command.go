@@ -21,7 +21,8 @@
 //	others    it failed otherwise
 //
 // A program that takes too long is killed, with all that it has started and that has
-// not left its process group.
+// not left its process group. What it leaves of that when it ends is killed too. On
+// Linux the program, but not what it has started, is killed when the server is.
 package command
 
 import (
@@ -29,9 +30,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -98,15 +101,15 @@ func (c *Command) run(ctx context.Context, j rotator.Job, d *call.Document) (cal
 	if d.Step == call.Create { // elsewhere it is /dev/null, as standard error is
 		cmd.Stdout = out
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.SysProcAttr = attributes()
+	g := &group{}
+	cmd.Cancel = func() error { return g.kill(cmd.Process.Pid, false) }
 	cmd.WaitDelay = afterKill
+	defer hold()()
 	if err := cmd.Start(); err != nil {
 		return call.Answer{}, rotator.Fail(rotator.Unsuitable, err, "%s cannot be started", what)
 	}
-	group := cmd.Process.Pid
-	err = cmd.Wait()
-	_ = syscall.Kill(-group, syscall.SIGKILL) // what it has left behind
+	err = wait(cmd, func() { _ = g.kill(cmd.Process.Pid, true) }) // what it has left behind
 	if ctx.Err() != nil {
 		return call.Answer{}, call.Late(ctx.Err())
 	}
@@ -124,6 +127,23 @@ func (c *Command) run(ctx context.Context, j rotator.Job, d *call.Document) (cal
 		return call.Answer{}, rotator.Fail(rotator.Unsuitable, nil, "%s answered create with what is no value: %s", what, err)
 	}
 	return a, nil
+}
+
+// group is the process group of a program. It is killed as long as it is that.
+type group struct {
+	mu    sync.Mutex
+	ended bool
+}
+
+// kill kills it, for the last time when the program has ended.
+func (g *group) kill(id int, last bool) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.ended {
+		return os.ErrProcessDone
+	}
+	g.ended = last
+	return syscall.Kill(-id, syscall.SIGKILL)
 }
 
 // explain makes a Failure of how a program ended.

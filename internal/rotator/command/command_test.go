@@ -59,6 +59,10 @@ func program(what string) int {
 		}
 		_ = os.WriteFile(filepath.Join(dir, "child"), []byte(fmt.Sprint(p.Pid)), 0o600)
 		return 0
+	case "server": // which is killed while it rotates
+		k := command.Kind(command.Config{Commands: []command.Command{{Argv: os.Args[:2], Env: map[string]string{told: "hang", "GOCOVERDIR": dir},
+			Called: call.Called{Name: "c", Mode: call.Steps, Accounts: []string{account}, Timeout: time.Minute}}}})
+		_ = k.New(rotator.Env{Now: time.Now}).Set(context.Background(), job("v"))
 	case "look":
 		line, _ := os.ReadFile("/proc/self/cmdline")
 		var files []string // open, that are none of the runtime's own
@@ -193,7 +197,7 @@ func TestWhatItSees(t *testing.T) {
 }
 
 func TestWhatMisbehaves(t *testing.T) {
-	for what, want := range map[string]rotator.Class{"deaf": rotator.Unsuitable, "flood": rotator.Unsuitable, "hang": rotator.Unreachable, "child": rotator.Unreachable} {
+	for what, want := range map[string]rotator.Class{"deaf": rotator.Unsuitable, "flood": rotator.Unsuitable, "hang": rotator.Unreachable, "child": rotator.Unsuitable} {
 		t.Run(what, func(t *testing.T) {
 			dir := t.TempDir()
 			r := kind(t, dir, what, call.Steps, time.Second).New(rotator.Env{Now: time.Now})
