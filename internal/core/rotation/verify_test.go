@@ -109,3 +109,44 @@ func TestVerifyIsAPermission(t *testing.T) {
 		}
 	})
 }
+
+// TestVerifyOfATarget: what the target no longer accepts is not called previous.
+func TestVerifyOfATarget(t *testing.T) {
+	for _, pair := range []bool{false, true} {
+		inBubble(t, pair, func(f *fixture) {
+			_, err := f.rotate("db", with("test"), func(r *secret.RotateRequest) { r.Grace = time.Hour })
+			f.must(err)
+			settle()
+			got := f.verify("db", "", first)
+			if want := map[bool]string{false: "none", true: "previous"}[pair]; got != want || f.x.Accepts(first) != pair {
+				t.Errorf("%s, want %s", got, want)
+			}
+			if got := f.verify("db", "", f.read("db", name.Current)); got != "current" {
+				t.Errorf("the current value is %s", got)
+			}
+		})
+	}
+}
+
+// TestVerifyBoundInEveryRegion: replicas give no more guesses.
+func TestVerifyBoundInEveryRegion(t *testing.T) {
+	inBubble(t, false, func(f *fixture) {
+		f.create("key", "value")
+		_, err := f.Secrets.Replicate(f.t.Context(), f.Admin, coretest.ID(t, "key"), []secret.Replica{{Region: coretest.Second}}, false, "")
+		f.must(err)
+		n := 0
+		for _, region := range []string{coretest.Region, coretest.Second} {
+			who := f.Admin
+			who.Region = region
+			for err = nil; err == nil && n < 1000; n++ {
+				_, err = f.Secrets.Verify(f.t.Context(), who, secret.VerifyRequest{ID: coretest.ID(t, "key"), Value: sensitive.FromString("guess")})
+			}
+			if !errs.Is(err, errs.Throttled) {
+				t.Errorf("in %s: %v", region, err)
+			}
+		}
+		if n > 210 {
+			t.Errorf("%d guesses", n)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package secret
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -75,7 +76,7 @@ func (s *Service) Purge(ctx context.Context) error {
 			if ctx.Err() != nil || errs.Is(err, errs.Unavailable) {
 				return err
 			}
-			if first == nil {
+			if first == nil && !errors.Is(err, errRotates) {
 				first = fmt.Errorf("purging secret %q: %w", next.n.Name, err)
 			}
 			from = append(purgeKey(next.n, next.suffix, next.at), 0)
@@ -107,6 +108,9 @@ func (s *Service) nextDue(ctx context.Context, from kv.Key, now time.Time) (next
 // purgedAtOnce is how many versions one transaction deletes: four keys each.
 const purgedAtOnce = (kv.MaxOps - 8) / 4
 
+// errRotates says that a secret goes later, once its target is as it was.
+var errRotates = errors.New("a rotation of the secret is under way")
+
 // purge carries out one entry: the head first, as a change like any other, so
 // that the secret is gone in one transaction, then its versions in several.
 func (s *Service) purge(ctx context.Context, d dueEntry, now time.Time) error {
@@ -119,6 +123,9 @@ func (s *Service) purge(ctx context.Context, d dueEntry, now time.Time) error {
 		return err
 	}
 	if h != nil && h.Suffix == d.suffix && h.Purge == d.at {
+		if h.Run != nil {
+			return errRotates
+		}
 		who := caller.ForSystem(d.n.Account, "purge", audit.NewID(now), now)
 		who.Region = d.n.Region
 		e := &purgeEdit{edit: edit{s: s, op: policy.DeleteSecret, who: who, id: name.SecretID{Name: d.n.Name}}, due: d}
@@ -155,6 +162,9 @@ func (e *purgeEdit) Apply(tx *change.Tx) error {
 	h := e.f.head
 	if h == nil || h.Suffix != e.due.suffix || h.Purge != e.due.at {
 		return errs.New(errs.Conflict, "the secret was restored meanwhile")
+	}
+	if h.Run != nil {
+		return errs.New(errs.Conflict, "a rotation of the secret began meanwhile")
 	}
 	tx.Wrote(h.Labels[name.Current].Number, 0, nil)
 	return dropHead(tx, e.f.Secret, h, tx.Now)

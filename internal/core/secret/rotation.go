@@ -275,7 +275,12 @@ func (e *rotateEdit) Allow(a *gate.Access) error {
 		return nil // Apply says so
 	}
 	for _, n := range relatedNames(kind, &rot) {
-		if _, err := e.s.ask(a, name.SecretID{Name: n}, policy.ReadValue); err != nil {
+		// They are of the account of the secret, not of the author's.
+		of, err := e.s.load(a, name.Secret{Account: e.f.Account, Region: e.f.Region, Name: n}, "")
+		if err != nil {
+			return err
+		}
+		if err := of.allow(a, policy.ReadValue); err != nil {
 			return err
 		}
 	}

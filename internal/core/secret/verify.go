@@ -13,6 +13,7 @@ import (
 	"countersign/internal/errs"
 	"countersign/internal/kv"
 	"countersign/internal/name"
+	"countersign/internal/rotator"
 	"countersign/internal/sensitive"
 )
 
@@ -76,7 +77,7 @@ func (s *Service) Verify(ctx context.Context, who caller.Caller, req VerifyReque
 		if err := f.head.live(); err != nil {
 			return Verified{}, err
 		}
-		by := who.Account + "/" + who.Name + "\x00" + f.arn()
+		by := who.Account + "/" + who.Name + "\x00" + f.home.ARN(f.suffix) // in whichever region it is asked
 		if !s.misses.Room(by, now) {
 			return Verified{}, errs.Coded(errs.Throttled, CodeMisses, "too many values were presented that did not match")
 		}
@@ -93,7 +94,7 @@ func (s *Service) Verify(ctx context.Context, who caller.Caller, req VerifyReque
 
 func (s *Service) verify(r kv.Reader, f *found, print []byte, key string, now time.Time) (Verified, error) {
 	current, previous := f.head.Labels[name.Current], f.head.Labels[name.Previous]
-	until, err := f.graceEnd(r, now)
+	until, err := s.graceEnd(r, f, now)
 	if err != nil {
 		return Verified{}, err
 	}
@@ -150,11 +151,14 @@ func memberOf(value []byte, key string) ([]byte, bool) {
 }
 
 // graceEnd is until when the previous value is accepted, zero when it is not.
-func (f *found) graceEnd(r kv.Reader, now time.Time) (time.Time, error) {
+func (s *Service) graceEnd(r kv.Reader, f *found, now time.Time) (time.Time, error) {
 	h := f.head
 	current := h.Labels[name.Current].Number
 	if h.Rotation == nil || h.Rotation.Grace == 0 || current == 0 || h.Rotation.Revoked == current {
 		return time.Time{}, nil
+	}
+	if k := s.kinds.Find(h.Rotation.Kind()); k != nil && k.Leaves(h.Rotation.Settings()) == rotator.Replaced {
+		return time.Time{}, nil // the target has not accepted it since the new one was set
 	}
 	v, ok, err := record.Get[version](r, versionKey(f.home, h.Suffix, current))
 	if err != nil || !ok {

@@ -1,0 +1,84 @@
+package rotation_test
+
+import (
+	"testing"
+	"time"
+
+	"countersign/internal/core/coretest"
+	"countersign/internal/core/secret"
+	"countersign/internal/errs"
+)
+
+// TestAdminSecretOfTheAccount: who may rotate a secret of another account names admin
+// secrets of that account, and not such as they have themselves.
+func TestAdminSecretOfTheAccount(t *testing.T) {
+	inBubble(t, false, func(f *fixture) {
+		f.create("admin", `{"username":"root","password":"r"}`)
+		stranger, _ := f.Stranger(t)
+		db := coretest.ID(t, "db")
+		d, err := f.Secrets.Describe(f.t.Context(), f.Admin, db)
+		f.must(err)
+		_, err = f.Secrets.PutResourcePolicy(f.t.Context(), f.Admin, db, `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::`+coretest.Other+`:root"},"Action":"secretsmanager:RotateSecret","Resource":"*"}]}`, false, "")
+		f.must(err)
+		_, err = f.Secrets.Create(f.t.Context(), stranger, secret.CreateRequest{Name: "admin", VersionID: f.id()})
+		f.must(err)
+		req := secret.RotateRequest{ID: coretest.ID(t, d.ARN), VersionID: f.id(), Rotator: "test", Options: map[string]string{"admin": "admin"}, Native: true}
+		if _, err := f.Secrets.Rotate(f.t.Context(), stranger, req); !errs.Is(err, errs.Denied) {
+			t.Errorf("with an admin secret of this account: %v", err)
+		}
+		req.Options = nil
+		if _, err := f.Secrets.Rotate(f.t.Context(), stranger, req); err != nil {
+			t.Errorf("without: %v", err)
+		}
+		settle()
+		f.clean()
+	})
+}
+
+// TestRecordOfSettings: the record of settings is about the secret that they are of.
+func TestRecordOfSettings(t *testing.T) {
+	inBubble(t, false, func(f *fixture) {
+		f.create("admin", `{"username":"root","password":"r"}`)
+		_, err := f.rotate("db", with("test"), func(r *secret.RotateRequest) { r.Options, r.Later = map[string]string{"admin": "admin"}, true })
+		f.must(err)
+		for _, r := range f.Records(t) {
+			if r.Operation == "Rotate" && r.Resource != "db" {
+				t.Errorf("the record is about %q", r.Resource)
+			}
+		}
+	})
+}
+
+// TestPurgedInTheMiddle: a secret whose window is over stays until its target is as it
+// was.
+func TestPurgedInTheMiddle(t *testing.T) {
+	inBubble(t, false, func(f *fixture) {
+		f.x.fails = func(s string, done bool) error {
+			if s == "test" || s == "undo" {
+				return down()
+			}
+			return nil
+		}
+		_, err := f.rotate("db", with("test"))
+		f.must(err)
+		time.Sleep(time.Minute)
+		_, err = f.Secrets.Delete(f.t.Context(), f.Admin, secret.DeleteRequest{ID: coretest.ID(t, "db"), Window: 7})
+		f.must(err)
+		f.stop()
+		time.Sleep(8 * days)
+		f.must(f.Secrets.Purge(f.t.Context()))
+		if f.status("db").Run == nil || f.x.Accepts(first) {
+			t.Fatal("nothing is to be undone")
+		}
+		f.x.heal()
+		f.run()
+		settle()
+		if !f.x.Accepts(first) {
+			t.Error("the target has a password that nobody knows")
+		}
+		f.must(f.Secrets.Purge(f.t.Context()))
+		if _, err := f.Rotation.Status(f.t.Context(), f.Admin, coretest.ID(t, "db")); !errs.Is(err, errs.NotFound) {
+			t.Errorf("it is still there: %v", err)
+		}
+	})
+}
