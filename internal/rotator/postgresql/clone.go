@@ -43,7 +43,7 @@ func (s *session) Clone(ctx context.Context, p database.Pair) error {
 		return s.Set(ctx, p.Name, p.Password)
 	}
 	rows, err := s.query(ctx, `SELECT CASE WHEN rolinherit THEN 'INHERIT' ELSE 'NOINHERIT' END || CASE WHEN rolreplication THEN ' REPLICATION' ELSE '' END
-		|| ' CONNECTION LIMIT ' || rolconnlimit, rolvaliduntil, rolsuper OR rolcreaterole FROM pg_catalog.pg_roles WHERE rolname = $1`, p.Like)
+		|| ' CONNECTION LIMIT ' || rolconnlimit, rolvaliduntil, `+administers+` FROM pg_catalog.pg_roles r WHERE rolname = $1`, p.Like)
 	if err != nil {
 		return err
 	}

@@ -242,11 +242,16 @@ func (s *session) SetOwn(ctx context.Context, word string) error {
 }
 
 var errAdministers = rotator.Fail(rotator.Unsuitable, nil,
-	"the role is a superuser or makes roles, and the admin login changes no such password: such a role rotates its own, in mode single without the option admin")
+	"the role is a superuser or makes roles, or may become one that does, and the admin login changes no such password: such a role rotates its own, in mode single without the option admin")
+
+// administers is whether the role r is, or may become, one that administers the server:
+// by its attributes, or by running programs and writing files there.
+const administers = `(SELECT bool_or(m.rolsuper OR m.rolcreaterole OR m.rolname IN ('pg_execute_server_program', 'pg_write_server_files'))
+	FROM pg_catalog.pg_roles m WHERE pg_catalog.pg_has_role(r.oid, m.oid, 'MEMBER'))`
 
 // Set changes the password of another role.
 func (s *session) Set(ctx context.Context, user, word string) error {
-	rows, err := s.query(ctx, "SELECT rolsuper OR rolcreaterole FROM pg_catalog.pg_roles WHERE rolname = $1", user)
+	rows, err := s.query(ctx, "SELECT "+administers+" FROM pg_catalog.pg_roles r WHERE rolname = $1", user)
 	switch {
 	case err != nil:
 		return err

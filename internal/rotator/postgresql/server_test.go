@@ -254,6 +254,26 @@ func TestSuperuser(t *testing.T) {
 	}
 }
 
+// TestBecomesSuperuser: a role that may become an administrator is one.
+func TestBecomesSuperuser(t *testing.T) {
+	s := real(t)
+	super, _ := s.login(t, "SUPERUSER")
+	maker, _ := s.login(t, "CREATEROLE")
+	between, _ := s.login(t, "IN ROLE "+quote(maker))
+	for _, role := range []string{super, maker, between, "pg_execute_server_program", "pg_write_server_files"} {
+		name, password := s.login(t, "NOINHERIT IN ROLE "+quote(role))
+		for _, options := range []map[string]string{{"admin": "db/admin"}, taking} {
+			r, j := s.job(t, options, name, password)
+			j = create(t, r, j)
+			class(t, r.Set(t.Context(), j), rotator.Unsuitable, "superuser")
+			ok(t, r.Undo(t.Context(), j))
+		}
+	}
+	name, password := s.login(t, "IN ROLE pg_read_all_data")
+	r, j := s.job(t, map[string]string{"admin": "db/admin"}, name, password)
+	round(t, r, j)
+}
+
 func TestPermission(t *testing.T) {
 	s := real(t)
 	name, password := s.login(t, "")
