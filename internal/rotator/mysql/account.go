@@ -111,10 +111,15 @@ func literal(s string) string {
 	return "'" + strings.NewReplacer("'", "''", `\`, `\\`, "\x00", `\0`).Replace(s) + "'"
 }
 
-// account is user@host.
+// account is user@host, or a role of MariaDB, which has no host.
 type account struct{ user, host string }
 
-func (a account) String() string { return name(a.user) + "@" + name(a.host) }
+func (a account) String() string {
+	if a.host == "" {
+		return name(a.user)
+	}
+	return name(a.user) + "@" + name(a.host)
+}
 
 // accountAt reads the account at t[i:]. A host that is not named is any.
 func accountAt(t []token, i int) (a account, next int, ok bool) {
@@ -239,6 +244,7 @@ type grant struct {
 	to     account
 	option string // " WITH GRANT OPTION", " WITH ADMIN OPTION" or nothing
 	admin  bool   // it makes an administrator of the server
+	roles  []account
 }
 
 // nothing reports whether it grants nothing, which takes a privilege to grant.
@@ -294,7 +300,29 @@ func parseGrant(s string) (*grant, error) {
 		}
 	}
 	g.admin = before == "TO" && administers(t[1:i], g.option != "")
+	if before == "TO" && !slices.ContainsFunc(t[1:i], func(t token) bool { return t.is("ON") }) {
+		g.roles, ok = rolesOf(t[1:i])
+		if !ok {
+			return nil, errForm
+		}
+	}
 	return g, nil
+}
+
+// rolesOf reads the roles that a GRANT without an object grants.
+func rolesOf(t []token) (roles []account, ok bool) {
+	for i := 0; ; i++ {
+		var r account
+		if r, i, ok = accountAt(t, i); !ok && i < len(t) && t[i].kind == 'w' { // not quoted
+			r, i, ok = account{t[i].text, ""}, i+1, true
+		}
+		if !ok || i < len(t) && !t[i].is(",") {
+			return nil, false
+		}
+		if roles = append(roles, r); i >= len(t) {
+			return roles, true
+		}
+	}
 }
 
 // administers judges the privileges and the object of a GRANT.

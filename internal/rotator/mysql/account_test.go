@@ -1,6 +1,7 @@
 package mysql
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -41,6 +42,27 @@ func TestDefinition(t *testing.T) {
 	}
 }
 
+func TestRolesOfAGrant(t *testing.T) {
+	for in, want := range map[string][]account{
+		"GRANT `r1` TO `app`@`%` WITH ADMIN OPTION": {{"r1", ""}},
+		"GRANT r1 TO `app`@`%`":                     {{"r1", ""}},
+		"GRANT `r`@`%`, `s``x`@`h` TO `app`@`%`":    {{"r", "%"}, {"s`x", "h"}},
+		"GRANT SELECT ON `x`.* TO `app`@`%`":        nil,
+		"SET DEFAULT ROLE `r1` FOR `app`@`%`":       nil,
+		"REVOKE INSERT ON `x`.* FROM `app`@`%`":     nil,
+	} {
+		g, err := parseGrant(in)
+		if err != nil || !slices.Equal(g.roles, want) {
+			t.Errorf("%s: %+v, %v", in, g, err)
+		}
+	}
+	for _, in := range []string{"GRANT `r1`, TO `app`@`%`", "GRANT `r1` `r2` TO `app`@`%`", "GRANT TO `app`@`%`", "GRANT 'a' ( TO ) TO `app`@`%`"} {
+		if g, err := parseGrant(in); err == nil {
+			t.Errorf("%q is %+v", in, g)
+		}
+	}
+}
+
 func TestGrant(t *testing.T) {
 	for _, tt := range []struct {
 		in, what, to, option string
@@ -54,8 +76,8 @@ func TestGrant(t *testing.T) {
 		{"SET DEFAULT ROLE `r1` FOR `app`@`%`", "SET DEFAULT ROLE `r1` FOR", "`app`@`%`", "", false},
 		{"GRANT PROXY ON ''@'%' TO 'root'@'localhost' WITH GRANT OPTION", "GRANT PROXY ON ''@'%' TO", "`root`@`localhost`", " WITH GRANT OPTION", false},
 		{"REVOKE INSERT ON `x`.* FROM `app`@`%`", "REVOKE INSERT ON `x`.* FROM", "`app`@`%`", "", false},
-		{"GRANT SELECT ON `x`.* TO `role`", "GRANT SELECT ON `x`.* TO", "`role`@``", "", false},
-		{"GRANT USAGE ON *.* TO PUBLIC", "GRANT USAGE ON *.* TO", "`PUBLIC`@``", "", false},
+		{"GRANT SELECT ON `x`.* TO `role`", "GRANT SELECT ON `x`.* TO", "`role`", "", false},
+		{"GRANT USAGE ON *.* TO PUBLIC", "GRANT USAGE ON *.* TO", "`PUBLIC`", "", false},
 		{"GRANT ALL PRIVILEGES ON `x`.* TO `app`@`%`", "GRANT ALL PRIVILEGES ON `x`.* TO", "`app`@`%`", "", false},
 		{"GRANT ALL PRIVILEGES ON *.* TO `app`@`%`", "GRANT ALL PRIVILEGES ON *.* TO", "`app`@`%`", "", true},
 		{"GRANT SELECT, CREATE USER, INSERT ON *.* TO `app`@`%`", "GRANT SELECT, CREATE USER, INSERT ON *.* TO", "`app`@`%`", "", true},

@@ -354,8 +354,8 @@ func (s *session) Set(ctx context.Context, user, password string) error {
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(list, (*grant).administers) {
-		return errAdministers
+	if err := s.mayBeGiven(ctx, list); err != nil {
+		return err
 	}
 	clause, err := s.identified(d, password)
 	if err != nil {
@@ -366,7 +366,38 @@ func (s *session) Set(ctx context.Context, user, password string) error {
 
 var errNone = rotator.Fail(rotator.Unsuitable, nil, "the server has no account of that user with that host_pattern")
 
-// grants are those of an account itself.
+// maxRoles bounds the roles that one account has, by other roles too.
+const maxRoles = 100
+
+// mayBeGiven refuses an account with such grants if it administers the server, by itself or
+// by a role that it has, whether by default or not.
+func (s *session) mayBeGiven(ctx context.Context, list []*grant) error {
+	var roles []account
+	for looked := 0; ; looked++ {
+		for _, g := range list {
+			if g.administers() {
+				return errAdministers
+			}
+			for _, r := range g.roles {
+				if !slices.Contains(roles, r) {
+					roles = append(roles, r)
+				}
+			}
+		}
+		if len(roles) > maxRoles {
+			return rotator.Fail(rotator.Unsuitable, nil, "the account has more than %d roles", maxRoles)
+		}
+		if looked == len(roles) {
+			return nil
+		}
+		var err error
+		if list, err = s.grants(ctx, roles[looked]); err != nil {
+			return err
+		}
+	}
+}
+
+// grants are those of an account or a role itself.
 func (s *session) grants(ctx context.Context, who account) ([]*grant, error) {
 	rows, err := s.query(ctx, "SHOW GRANTS FOR "+who.String())
 	if err != nil {
@@ -436,8 +467,8 @@ func (s *session) Clone(ctx context.Context, p database.Pair) error {
 	if err != nil {
 		return err
 	}
-	if slices.ContainsFunc(list, (*grant).administers) {
-		return errAdministers
+	if err := s.mayBeGiven(ctx, list); err != nil {
+		return err
 	}
 	there, err := s.definition(ctx, to.String())
 	if err != nil {

@@ -452,3 +452,32 @@ func TestCollision(t *testing.T) {
 		t.Error("the stranger was touched")
 	}
 }
+
+// TestAdministratorByRole: an account that has its privileges by a role, or by a role
+// of a role, is an administrator too.
+func TestAdministratorByRole(t *testing.T) {
+	s := real(t)
+	role, above := "r"+strings.ToLower(word()[:8]), "r"+strings.ToLower(word()[:8])
+	for _, r := range []string{role, above} {
+		s.exec(t, "CREATE ROLE "+r)
+		t.Cleanup(func() { s.exec(t, "DROP ROLE "+r) })
+	}
+	s.exec(t, "GRANT "+role+" TO "+above)
+	for _, grant := range []string{"SELECT ON shop.*", "CREATE USER ON *.*"} {
+		s.exec(t, "GRANT "+grant+" TO "+role)
+		for _, of := range []string{role, above} {
+			name, password := s.login(t, "")
+			s.exec(t, "GRANT "+of+" TO "+at(name))
+			for _, mode := range []string{"single", "alternating"} {
+				r, j := s.job(t, map[string]string{"admin": "db/admin", "mode": mode}, name, password)
+				j = create(t, r, j)
+				if err := r.Set(t.Context(), j); grant != "CREATE USER ON *.*" {
+					ok(t, err)
+				} else {
+					class(t, err, rotator.Unsuitable, "administers")
+				}
+				ok(t, r.Undo(t.Context(), j))
+			}
+		}
+	}
+}
