@@ -151,6 +151,9 @@ type Option struct {
 	Help    string // one line: what it is, what it may be, its default
 	Secret  bool   // it names a secret of the account, whose value comes in Job.Related
 	Require bool
+	// Form says that it is about the new value, or how it is brought about, and about
+	// nothing of where the target is, who may be changed there or how it is spoken to.
+	Form bool
 }
 
 // Kind is one kind of rotator: a row of the list that the server has.

@@ -1,10 +1,12 @@
 package rotation_test
 
 import (
+	"maps"
 	"testing"
 	"time"
 
 	"countersign/internal/core/coretest"
+	"countersign/internal/core/rotation"
 	"countersign/internal/core/secret"
 	"countersign/internal/errs"
 )
@@ -79,6 +81,60 @@ func TestPurgedInTheMiddle(t *testing.T) {
 		f.must(f.Secrets.Purge(f.t.Context()))
 		if _, err := f.Rotation.Status(f.t.Context(), f.Admin, coretest.ID(t, "db")); !errs.Is(err, errs.NotFound) {
 			t.Errorf("it is still there: %v", err)
+		}
+	})
+}
+
+// TestRehearsalBySettingsOfTheTarget: who may rotate two secrets does not by a rehearsal
+// use the login of one under what the other lets it do.
+func TestRehearsalBySettingsOfTheTarget(t *testing.T) {
+	inBubble(t, true, func(f *fixture) {
+		f.create("scratch", `{"username":"trial","password":"t"}`)
+		f.create("admin", "a")
+		f.x.users["trial"] = "t"
+		for n, o := range map[string]map[string]string{"db": {"mode": "m", "password_length": "40"}, "scratch": {"username": "trial", "admin": "admin", "mode": "other"}} {
+			_, err := f.rotate(n, with("test"), func(r *secret.RotateRequest) { r.Days, r.Later, r.Options = 7, true, o })
+			f.must(err)
+		}
+		scratch := coretest.ID(t, "scratch")
+		rep, err := f.Rotation.DryRun(f.t.Context(), f.Admin, coretest.ID(t, "db"), &scratch)
+		f.must(err)
+		want := map[string]string{"mode": "m", "password_length": "40", "username": "trial", "admin": "admin"}
+		if !rep.OK || !maps.Equal(f.x.got, want) {
+			t.Errorf("%+v with %v", rep, f.x.got)
+		}
+	})
+}
+
+// TestRehearsalKeepsRotationsOff: the target of a scratch secret is changed by one at a
+// time.
+func TestRehearsalKeepsRotationsOff(t *testing.T) {
+	inBubble(t, false, func(f *fixture) {
+		f.create("scratch", `{"username":"trial","password":"t"}`)
+		f.x.users["trial"] = "t"
+		for _, n := range []string{"db", "scratch"} {
+			_, err := f.rotate(n, with("test"), func(r *secret.RotateRequest) { r.Days, r.Later = 7, true })
+			f.must(err)
+		}
+		f.x.took = 10 * time.Second
+		done := make(chan rotation.Report)
+		scratch := coretest.ID(t, "scratch")
+		go func() {
+			rep, err := f.Rotation.DryRun(f.t.Context(), f.Admin, coretest.ID(t, "db"), &scratch)
+			if err != nil {
+				t.Error(err)
+			}
+			done <- rep
+		}()
+		time.Sleep(35 * time.Second)
+		_, err := f.rotate("scratch")
+		f.must(err)
+		if rep := <-done; !rep.OK {
+			t.Errorf("%+v", rep)
+		}
+		time.Sleep(5 * time.Minute)
+		if !f.x.Accepts(f.read("scratch", "AWSCURRENT")) || f.status("scratch").State != rotation.Idle {
+			t.Error("the scratch secret does not work")
 		}
 	})
 }

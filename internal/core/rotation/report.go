@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"countersign/internal/caller"
@@ -37,10 +38,10 @@ type Checked struct {
 // one. It alters nothing. It takes the permission to rotate the secret.
 //
 // With a scratch secret it also goes through the steps on the target of that one,
-// with the settings of the first, and takes them back: what it sets there is stored
-// nowhere. It takes the permission to rotate both. Options that name secrets, such as
-// an admin login, are those of the scratch secret: who may rotate a secret does not
-// thereby use its admin's login elsewhere.
+// and takes them back: what it sets there is stored nowhere. It takes the permission to
+// rotate both. What the new value is like the settings of the first say; where the target
+// is, how it is spoken to, as which admin and about which user, those of the scratch
+// secret: who may rotate both gets no login to do what its settings do not let it.
 func (s *Service) DryRun(ctx context.Context, who caller.Caller, id name.SecretID, scratch *name.SecretID) (Report, error) {
 	st, err := s.rotatable(ctx, who, id)
 	if err != nil {
@@ -70,6 +71,10 @@ func (s *Service) DryRun(ctx context.Context, who caller.Caller, id name.SecretI
 	case !w.kind.Undoes:
 		return Report{}, errs.New(errs.Precondition, "the rotator %q cannot take back what it did, so it is not rehearsed", w.kind.Name)
 	}
+	if !s.take(on.RotationRef) { // nor is a rotation to begin meanwhile
+		return Report{}, errs.Coded(errs.Precondition, secret.CodeRotating, "a rotation of the scratch secret is under way")
+	}
+	defer s.leave(on.RotationRef)
 	r.On = on.Name
 	s.rehearse(ctx, &worker{s: s, st: on, kind: w.kind, rotator: w.rotator}, job.Options, r)
 	return r.Report, nil
@@ -158,19 +163,7 @@ func (s *Service) check(ctx context.Context, w *worker, r *report) (job rotator.
 // is taken back even when the caller has gone.
 func (s *Service) rehearse(ctx context.Context, w *worker, options map[string]string, r *report) {
 	ctx = context.WithoutCancel(ctx)
-	own := w.st.Rotation.Settings()
-	settings := map[string]string{}
-	for o, v := range options {
-		settings[o] = v
-	}
-	for _, o := range w.kind.Options {
-		if o.Secret {
-			delete(settings, o.Name)
-			if own[o.Name] != "" {
-				settings[o.Name] = own[o.Name]
-			}
-		}
-	}
+	settings := rehearsed(w.kind, options, w.st.Rotation.Settings())
 	var job rotator.Job
 	step := func(name string, f func(context.Context) error) bool {
 		return r.do("rehearse-"+name, func() error {
@@ -195,6 +188,23 @@ func (s *Service) rehearse(ctx context.Context, w *worker, options map[string]st
 		step("test", func(ctx context.Context) error { return w.rotator.Test(ctx, job) }) &&
 		step("finish", func(ctx context.Context) error { return w.rotator.Finish(ctx, job) })
 	step("undo", func(ctx context.Context) error { return w.rotator.Undo(ctx, job) })
+}
+
+// rehearsed are the settings of a rehearsal: those that say what the new value is like are
+// of the secret that is rehearsed. What is the target, and what its admin's login may be
+// used for, its own secret says: who may rotate both decides neither.
+func rehearsed(kind *rotator.Kind, of, on map[string]string) map[string]string {
+	settings := map[string]string{}
+	for _, o := range kind.Settings() {
+		from := on
+		if o.Form || !slices.ContainsFunc(kind.Options, func(x rotator.Option) bool { return x.Name == o.Name }) || !o.Secret && kind.Leaves(on) == rotator.Stored {
+			from = of
+		}
+		if v, ok := from[o.Name]; ok {
+			settings[o.Name] = v
+		}
+	}
+	return settings
 }
 
 // foretell says what would become of the previous credential.

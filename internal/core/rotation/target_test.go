@@ -24,7 +24,8 @@ type target struct {
 	// says that what was done is not known to have been.
 	fails func(step string, done bool) error
 	calls []string
-	took  time.Duration // of each step
+	got   map[string]string // the options of the last Set
+	took  time.Duration     // of each step
 
 	patience time.Duration // that the kind gives a step
 	goesOn   bool          // with a value that a rotation made which stopped
@@ -42,7 +43,7 @@ func (x *target) kind() rotator.Kind {
 		fate = rotator.Kept
 	}
 	return rotator.Kind{Name: "test", Help: "a target in memory", Fate: fate, Undoes: true, Passwords: true,
-		Options: []rotator.Option{{Name: "admin", Help: "h", Secret: true}},
+		Options: []rotator.Option{{Name: "admin", Help: "h", Secret: true}, {Name: "username", Help: "h"}, {Name: "mode", Help: "h", Form: true}},
 		Timeout: func(map[string]string) time.Duration { return x.patience },
 		May: func(_ string, o map[string]string) error {
 			if o["admin"] == "elsewhere" {
@@ -150,6 +151,7 @@ func (x *target) Create(ctx context.Context, j rotator.Job) (made rotator.Create
 
 func (x *target) Set(ctx context.Context, j rotator.Job) error {
 	return x.step(ctx, "set", func() error {
+		x.got = j.Options
 		user, password, err := login(j.Pending)
 		if err != nil {
 			return err

@@ -90,8 +90,8 @@ func Kind(k rotator.Kind, option string, list []Called) rotator.Kind {
 	k.Fate, k.Undoes, k.Passwords = rotator.Unknown, true, true
 	k.Options = []rotator.Option{
 		{Name: option, Help: "name of the " + option + " in the server's configuration", Require: true},
-		{Name: OptionGenerate, Help: "true: the value is drawn here, and create is not called; default false, and true in mode single"},
-		{Name: OptionKey, Help: "the member of the JSON object that a value drawn here replaces; default: it is the whole value"},
+		{Name: OptionGenerate, Help: "true: the value is drawn here, and create is not called; default false, and true in mode single", Form: true},
+		{Name: OptionKey, Help: "the member of the JSON object that a value drawn here replaces; default: it is the whole value", Form: true},
 		{Name: OptionDetail, Help: "a text that is handed on in the document, such as which of several targets is meant"},
 	}
 	k.Check = func(options map[string]string) error {

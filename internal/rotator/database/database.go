@@ -106,7 +106,7 @@ func Kind(k rotator.Kind, dialect Dialect, engine func(rotator.Env) Engine) rota
 	k.Undoes, k.Passwords = true, true
 	k.Fate, k.FateOf = rotator.Replaced, fate
 	k.Options = append([]rotator.Option{
-		{Name: "mode", Help: "single: the password of one user is replaced; alternating: two users take turns; default: single"},
+		{Name: "mode", Help: "single: the password of one user is replaced; alternating: two users take turns; default: single", Form: true},
 		{Name: "admin", Help: "the secret with the login that changes passwords; default: the user changes its own; alternating needs one", Secret: true},
 		{Name: "username", Help: "the user that may be rotated, in mode alternating with the other of the pair; default: whichever the value names"},
 		{Name: "clone_suffix", Help: "what the second user of a pair is called beyond the name of the first; default: _clone"},
