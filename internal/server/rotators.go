@@ -57,7 +57,7 @@ func (c *core) rotates() *rotation.Service {
 			HTTP: requester(guard),
 			Now:  time.Now,
 		},
-		Passwords: c.passwords.Generate,
+		Passwords: c.passwords.Draw,
 		Readers: func(ctx context.Context, n name.Secret, regions []string, since time.Time) (map[string]uint64, error) {
 			return c.log.Readers(ctx, n.Account, n.Name, regions, since)
 		},

@@ -230,7 +230,7 @@ func (c *Core) Rotator(conf rotation.Config) *rotation.Service {
 	if conf.Env.Now == nil {
 		conf.Env.Now = time.Now
 	}
-	conf.Passwords = c.Passwords.Generate
+	conf.Passwords = c.Passwords.Draw
 	if conf.Readers == nil {
 		conf.Readers = func(ctx context.Context, n name.Secret, regions []string, since time.Time) (map[string]uint64, error) {
 			return c.Log.Readers(ctx, n.Account, n.Name, regions, since)

@@ -13,6 +13,7 @@ package password
 import (
 	"context"
 	"crypto/rand"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -212,15 +213,51 @@ func (s *Service) Get(ctx context.Context, who caller.Caller, n string) (string,
 
 // Generate makes a password by a policy.
 func (s *Service) Generate(ctx context.Context, who caller.Caller, n string) (sensitive.Bytes, error) {
-	text, err := s.read(ctx, who, policy.GeneratePassword, n)
+	p, err := s.policy(ctx, who, n)
 	if err != nil {
 		return sensitive.Bytes{}, err
 	}
-	p, err := Parse(text)
+	return p.Generate()
+}
+
+// CodeWeak is the code of Precondition: too few passwords fulfil a policy.
+const CodeWeak = "weak-policy"
+
+// Draw is Generate for a password that nobody may choose, not even by the policy: of those
+// that fulfil it there are 2 to the power of so many bits at least. Precondition with
+// CodeWeak: there are not.
+func (s *Service) Draw(ctx context.Context, who caller.Caller, n string, bits float64) (sensitive.Bytes, error) {
+	p, err := s.policy(ctx, who, n)
 	if err != nil {
-		return sensitive.Bytes{}, errs.Wrap(errs.Internal, err, "reading a stored password policy")
+		return sensitive.Bytes{}, err
+	}
+	if p.Bits() < bits {
+		return sensitive.Bytes{}, errs.Coded(errs.Precondition, CodeWeak, "the password policy leaves too little to chance")
 	}
 	return p.Generate()
+}
+
+// Bits is how much is left to chance at least: the binary logarithm of how many passwords
+// have what each rule asks for one after the other, and any characters after that.
+func (p *Policy) Bits() (bits float64) {
+	rest := p.Length
+	for _, r := range p.Rules {
+		bits += float64(r.Min) * math.Log2(float64(len(r.Set)))
+		rest -= r.Min
+	}
+	return bits + float64(rest)*math.Log2(float64(len(p.all)))
+}
+
+func (s *Service) policy(ctx context.Context, who caller.Caller, n string) (*Policy, error) {
+	text, err := s.read(ctx, who, policy.GeneratePassword, n)
+	if err != nil {
+		return nil, err
+	}
+	p, err := Parse(text)
+	if err != nil {
+		return nil, errs.Wrap(errs.Internal, err, "reading a stored password policy")
+	}
+	return p, nil
 }
 
 func (s *Service) read(ctx context.Context, who caller.Caller, op policy.Op, n string) (text string, err error) {

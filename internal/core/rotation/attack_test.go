@@ -2,6 +2,7 @@ package rotation_test
 
 import (
 	"maps"
+	"strings"
 	"testing"
 	"time"
 
@@ -135,6 +136,58 @@ func TestRehearsalKeepsRotationsOff(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		if !f.x.Accepts(f.read("scratch", "AWSCURRENT")) || f.status("scratch").State != rotation.Idle {
 			t.Error("the scratch secret does not work")
+		}
+	})
+}
+
+// TestNobodyChooses: what a rotation makes nobody chooses by what it is drawn from.
+func TestNobodyChooses(t *testing.T) {
+	inBubble(t, false, func(f *fixture) {
+		f.create("key", "v")
+		_, err := f.Passwords.Put(f.t.Context(), f.Admin, "p", `length=20 rule "charset" { charset="ab" min-chars=20 }`)
+		f.must(err)
+		_, err = f.Passwords.Put(f.t.Context(), f.Admin, "q", `length=30 rule "charset" { charset="ab" }`)
+		f.must(err)
+		var most strings.Builder
+		for c := byte('!'); c < 'z'; c++ {
+			most.WriteByte(c)
+		}
+		for _, c := range []struct {
+			options map[string]string
+			ok      bool
+		}{
+			{map[string]string{"exclude_characters": most.String(), "password_length": "8"}, false}, // z { | } ~ are left
+			{map[string]string{"exclude_characters": most.String() + "{|}~"}, false},
+			{map[string]string{"exclude_characters": most.String() + "{|}~", "password_length": "128"}, false},
+			{map[string]string{"exclude_characters": secret.Lowercase + secret.Uppercase + secret.Punctuation, "password_length": "8"}, true},
+			{map[string]string{"password_policy": "p"}, false},
+			{map[string]string{"password_policy": "q"}, true},
+		} {
+			before := f.read("key", "AWSCURRENT")
+			_, err := f.rotate("key", with("random"), func(r *secret.RotateRequest) { r.Options = c.options })
+			f.must(err)
+			settle()
+			failure := f.status("key").Failure
+			if (f.read("key", "AWSCURRENT") != before) != c.ok || (failure == nil) != c.ok || failure != nil && failure.Class != "unsuitable" {
+				t.Errorf("%v: %+v", c.options, failure)
+			}
+		}
+	})
+}
+
+// TestKeptNoMore: settings by which the target keeps nothing cannot end what it kept, and
+// it is not said that they did.
+func TestKeptNoMore(t *testing.T) {
+	inBubble(t, true, func(f *fixture) {
+		_, err := f.rotate("db", with("test"), func(r *secret.RotateRequest) { r.Grace = time.Hour })
+		f.must(err)
+		settle()
+		_, err = f.rotate("db", func(r *secret.RotateRequest) { r.Options, r.Later = map[string]string{"mode": "single"}, true })
+		f.must(err)
+		time.Sleep(2 * time.Hour)
+		st := f.status("db")
+		if len(st.Retiring) > 0 || st.History[0].Result != secret.RotationDone || !f.x.Accepts(first) {
+			t.Errorf("%+v, %+v", st.Retiring, st.History[0])
 		}
 	})
 }

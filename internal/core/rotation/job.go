@@ -44,13 +44,20 @@ func given(in secret.Input) rotator.Value { return rotator.Value{Data: in.Data, 
 // unless the options say what is.
 const excluded = " %+~`#$&*()|[]{}:;<>?!'/@\"\\^,="
 
+// leastBits is how much of a password is left to chance at least: no review holds what a
+// rotation makes, so nobody may choose it by what it is drawn from. Eight digits have more.
+const leastBits = 24
+
 // password draws as the options of a secret say.
 func (s *Service) password(ctx context.Context, ref secret.RotationRef, options map[string]string) func() (string, error) {
 	return func() (string, error) {
 		if p := options[rotator.PasswordPolicy]; p != "" {
-			word, err := s.Passwords(ctx, self(ref), p)
+			word, err := s.Passwords(ctx, self(ref), p, leastBits)
 			if errs.Is(err, errs.NotFound) {
 				return "", rotator.Fail(rotator.Unsuitable, err, "there is no password policy %q", p)
+			}
+			if errs.Is(err, errs.Precondition) {
+				return "", rotator.Fail(rotator.Unsuitable, err, "the password policy %q leaves too little to chance", p)
 			}
 			return string(word.Reveal()), err
 		}
@@ -65,10 +72,10 @@ func (s *Service) password(ctx context.Context, ref secret.RotationRef, options 
 		if text, ok := options[rotator.PasswordExclude]; ok {
 			req.Exclude = text
 		}
-		req.Each = true
+		req.Each, req.Bits = true, leastBits
 		word, err := secret.GeneratePassword(req)
 		if err != nil {
-			return "", rotator.Fail(rotator.Unsuitable, err, "the options leave no password to draw")
+			return "", rotator.Fail(rotator.Unsuitable, err, "the options leave no password to draw, or too few of them")
 		}
 		return string(word), nil
 	}

@@ -69,8 +69,9 @@ type Config struct {
 	Lock    Lock
 	Kinds   rotator.Kinds
 	Env     rotator.Env
-	// Passwords draws a password by a stored policy.
-	Passwords func(ctx context.Context, who caller.Caller, policy string) (sensitive.Bytes, error)
+	// Passwords draws a password by a stored policy that leaves so many bits to chance at
+	// least. Precondition: it does not.
+	Passwords func(ctx context.Context, who caller.Caller, policy string, bits float64) (sensitive.Bytes, error)
 	// Readers are the principals that have read a secret in one of those regions since
 	// a time, with the version that each read last.
 	Readers func(ctx context.Context, n name.Secret, regions []string, since time.Time) (map[string]uint64, error)

@@ -51,6 +51,12 @@ func (x *target) kind() rotator.Kind {
 			}
 			return nil
 		},
+		FateOf: func(o map[string]string) rotator.Fate {
+			if o["mode"] == "single" {
+				return rotator.Replaced
+			}
+			return fate
+		},
 		New: func(rotator.Env) rotator.Rotator { return x }}
 }
 

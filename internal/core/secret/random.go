@@ -3,6 +3,7 @@ package secret
 import (
 	"context"
 	"crypto/rand"
+	"math"
 	"math/big"
 	"strings"
 
@@ -28,6 +29,9 @@ type PasswordRequest struct {
 	NoLowercase, NoUppercase, NoDigits, NoPunctuation bool
 	Space                                             bool // may hold spaces
 	Each                                              bool // at least one of each class that is included
+	// Bits is how much has to be left to chance at least: of passwords that can be drawn
+	// there are 2 to the power of that.
+	Bits float64
 }
 
 // RandomPassword generates a password from the system's randomness. Each
@@ -84,6 +88,9 @@ func generate(req PasswordRequest) ([]byte, error) {
 	if req.Each && req.Length < len(classes) {
 		return nil, errs.InvalidField("PasswordLength", "the password is too short for one character of each class")
 	}
+	if req.bits(classes, all) < req.Bits {
+		return nil, errs.InvalidField("ExcludeCharacters", "what is left of characters and length leaves too little to chance")
+	}
 	out := make([]byte, req.Length)
 	for i := range out {
 		out[i] = all[below(len(all))]
@@ -100,6 +107,18 @@ func generate(req PasswordRequest) ([]byte, error) {
 		}
 	}
 	return out, nil
+}
+
+// bits is how much is left to chance at least.
+func (r *PasswordRequest) bits(classes []string, all string) (bits float64) {
+	rest := r.Length
+	for _, c := range classes {
+		if r.Each {
+			bits += math.Log2(float64(len(c)))
+			rest--
+		}
+	}
+	return bits + float64(rest)*math.Log2(float64(len(all)))
 }
 
 // below draws a number from 0 to n-1, each as likely as the others.

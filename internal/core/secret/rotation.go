@@ -317,7 +317,7 @@ func (e *rotateEdit) Apply(tx *change.Tx) error {
 	if h.Run != nil && (another || h.Run.Step != StepUndo && !maps.Equal(h.Rotation.Settings(), rot.Settings())) { // an undo may be helped by other options
 		return errs.Coded(errs.Precondition, CodeRotating, "a rotation of the secret is under way, by the settings that it has")
 	}
-	if another { // what an earlier rotator kept it alone could end
+	if another || e.s.keeps(h.Rotation) && !e.s.keeps(&rot) { // what was kept by those settings they alone could end
 		h.Retiring = nil
 	}
 	if e.req.configures() {
@@ -393,6 +393,12 @@ func (e *rotateEdit) can(rot *Rotation) error {
 		}
 	}
 	return nil
+}
+
+// keeps reports whether the target goes on accepting what a rotation replaces.
+func (s *Service) keeps(r *Rotation) bool {
+	kind := s.kinds.Find(r.Kind())
+	return kind != nil && kind.Leaves(r.Settings()) == rotator.Kept
 }
 
 type cancelEdit struct{ edit }
