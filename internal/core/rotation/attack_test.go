@@ -1,7 +1,10 @@
 package rotation_test
 
 import (
+	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -190,4 +193,38 @@ func TestKeptNoMore(t *testing.T) {
 			t.Errorf("%+v, %+v", st.Retiring, st.History[0])
 		}
 	})
+}
+
+// TestRestoredInTheMiddle: a store of before a rotation ended, over a target that has
+// rotated twice since, comes to hold again.
+func TestRestoredInTheMiddle(t *testing.T) {
+	for _, pair := range []bool{false, true} {
+		for n, step := range []string{"create", "set", "test", "finish"} {
+			t.Run(fmt.Sprintf("pair-%t-%s", pair, step), func(t *testing.T) {
+				x, dir, backup := newTarget(pair), t.TempDir(), filepath.Join(t.TempDir(), "backup")
+				liveIn(t, dir, x, life{0, func(f *fixture) {
+					f.x.took = 10 * time.Second
+					_, err := f.rotate("db", with("test"))
+					f.must(err)
+					time.Sleep(time.Duration(n)*10*time.Second + 5*time.Second)
+					f.stop()
+					f.must(f.Relay.Flush(f.t.Context()))
+					f.must(os.CopyFS(backup, os.DirFS(dir)))
+					f.must(os.Chmod(filepath.Join(backup, "root.key"), 0o600))
+					f.run()
+					time.Sleep(time.Minute)
+					for range 2 {
+						_, err := f.rotate("db")
+						f.must(err)
+						time.Sleep(time.Minute)
+					}
+					f.clean()
+				}})
+				liveIn(t, backup, x, life{time.Hour, func(f *fixture) {
+					time.Sleep(time.Hour)
+					f.clean()
+				}})
+			})
+		}
+	}
 }

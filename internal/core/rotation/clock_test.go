@@ -3,6 +3,8 @@ package rotation_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -29,14 +31,20 @@ type life struct {
 
 func live(t *testing.T, pair bool, lives ...life) {
 	t.Helper()
-	dir, x := t.TempDir(), newTarget(pair)
+	liveIn(t, t.TempDir(), newTarget(pair), lives...)
+}
+
+func liveIn(t *testing.T, dir string, x *target, lives ...life) {
+	t.Helper()
+	_, err := os.Stat(filepath.Join(dir, "store.db"))
+	isNew := os.IsNotExist(err)
 	for n, l := range lives {
 		synctest.Test(t, func(t *testing.T) {
 			time.Sleep(l.at)
 			x.heal()
 			x.took = 0
 			f := &fixture{Core: coretest.New(t, coretest.Config{Bolt: true, Dir: dir, Kinds: (&fixture{x: x}).kinds()}), t: t, x: x, n: 1000 * n}
-			if n == 0 {
+			if n == 0 && isNew {
 				f.create("db", first)
 			}
 			x.Called()

@@ -94,8 +94,11 @@ type Service struct {
 	mu    sync.Mutex
 	busy  map[secret.RotationRef]bool
 	pause map[secret.RotationRef]pause // after the store refused a write
-	clock clock
-	work  sync.WaitGroup
+	// proved is the version of each that this process has seen the target accept: a store
+	// that was restored tells of another time.
+	proved map[secret.RotationRef]string
+	clock  clock
+	work   sync.WaitGroup
 
 	counts counts
 }
@@ -123,7 +126,8 @@ func New(c Config) *Service {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
-	return &Service{Config: c, slots: make(chan struct{}, c.Concurrency), busy: map[secret.RotationRef]bool{}, pause: map[secret.RotationRef]pause{}}
+	return &Service{Config: c, slots: make(chan struct{}, c.Concurrency), busy: map[secret.RotationRef]bool{}, pause: map[secret.RotationRef]pause{},
+		proved: map[secret.RotationRef]string{}}
 }
 
 // self is the caller of a step.

@@ -93,6 +93,21 @@ func (s *Service) leave(ref secret.RotationRef) {
 	delete(s.busy, ref)
 }
 
+// prove notes that the target accepts what a rotation makes; with nothing, that it is over.
+func (s *Service) prove(ref secret.RotationRef, version string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if delete(s.proved, ref); version != "" {
+		s.proved[ref] = version
+	}
+}
+
+func (s *Service) wasProved(ref secret.RotationRef, version string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.proved[ref] == version
+}
+
 // Pauses after the store refused a write.
 const (
 	firstPause = time.Second

@@ -130,6 +130,13 @@ func (w *worker) step(ctx context.Context) error {
 	if run.Step == secret.StepUndo {
 		return w.undo(ctx)
 	}
+	if run.Step == secret.StepFinish && w.st.Number != run.Number && !w.s.wasProved(w.st.RotationRef, run.Version) {
+		// The journal is of a process before this one, or of a store that was restored.
+		return w.write(ctx, operations[secret.StepTest], "", func(r *secret.Rotating) error {
+			r.Run.Step, r.Run.Next = secret.StepTest, r.Tx.Now.UnixMicro()
+			return nil
+		})
+	}
 	job, err := w.job(ctx)
 	var made rotator.Created
 	if err == nil {
@@ -142,7 +149,14 @@ func (w *worker) step(ctx context.Context) error {
 		return w.failed(ctx, err)
 	}
 	w.s.counts.step(run.Step, "ok")
-	return w.write(ctx, operations[run.Step], "", func(r *secret.Rotating) error { return w.done(r, made) })
+	if run.Step == secret.StepTest {
+		w.s.prove(w.st.RotationRef, run.Version)
+	}
+	err = w.write(ctx, operations[run.Step], "", func(r *secret.Rotating) error { return w.done(r, made) })
+	if err == nil && run.Step == secret.StepFinish {
+		w.s.prove(w.st.RotationRef, "")
+	}
+	return err
 }
 
 // act calls the rotator.
@@ -370,6 +384,9 @@ func (w *worker) undo(ctx context.Context) error {
 	class, msg := rotator.Why(err)
 	w.s.counts.step(secret.StepUndo, string(class))
 	forward := w.onlyForward(ctx, job)
+	if forward {
+		w.s.prove(w.st.RotationRef, w.st.Run.Version)
+	}
 	return w.write(ctx, policy.RotationUndo, "", func(r *secret.Rotating) error {
 		f := failure(r, string(secret.StepUndo), string(class), msg)
 		r.Tx.Failed("rotation/" + f.Class)

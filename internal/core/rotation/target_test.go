@@ -186,8 +186,8 @@ func (x *target) Undo(ctx context.Context, j rotator.Job) error {
 		if err != nil {
 			return err
 		}
+		x.users[user] = password
 		if !x.pair {
-			x.users[user] = password
 			return nil
 		}
 		other, _, err := login(j.Pending)
