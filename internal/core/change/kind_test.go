@@ -14,6 +14,7 @@ func TestKindOfDeletions(t *testing.T) {
 	other := map[policy.Op]protect.Kind{
 		policy.DeleteResourcePolicy:   protect.Policy, // what may be done with a secret that stays
 		policy.DeleteIdentityProvider: protect.Policy, // a setting
+		policy.DeleteSchema:           protect.Edit,   // of a secret that stays
 		policy.DeleteNotifyTarget:     protect.Edit,
 		policy.DeleteSSHKey:           protect.Edit, // of a user
 		policy.DeleteCubbyhole:        protect.Edit, // never waits
