@@ -39,7 +39,7 @@ const (
 // More than this saves little: and on one processor nobody asks the network for
 // requests while the sweeper runs, which takes a millisecond for 16 MiB. GOGC in
 // the environment overrides it.
-const gcPercent = 300
+const gcPercent = 400
 
 // Server is a running server.
 type Server struct {

@@ -165,7 +165,10 @@ func members(object []byte) (n int) {
 
 // readWrap reads for how long the answer is to be wrapped.
 func (c *call) readWrap() error {
-	s := c.r.Header.Get("X-Vault-Wrap-TTL")
+	s := ""
+	if sent := c.r.Header["X-Vault-Wrap-Ttl"]; len(sent) > 0 { // as net/http spells it
+		s = sent[0]
+	}
 	if s == "" {
 		return nil
 	}
