@@ -52,6 +52,10 @@ type Engine interface {
 // Session is one login. It is used by one goroutine. Every statement ends with the
 // deadline of its context, in the server too: nothing takes effect later.
 type Session interface {
+	// Hold waits for the sessions that hold the same word to end, for HoldFor at
+	// most, and then holds it until this one ends. A server that was killed may have
+	// left a statement under way, whose session ends with it.
+	Hold(ctx context.Context, word string)
 	// SetOwn changes the password of the user that is logged in.
 	SetOwn(ctx context.Context, password string) error
 	// Set changes the password of another user. It refuses to for one who
@@ -96,6 +100,10 @@ const (
 	noteOpen   = "the previous value is accepted"
 	noteShut   = "the user is there"
 )
+
+// HoldFor is how long a session waits for another one: anybody who can log in could
+// hold the word.
+const HoldFor = 5 * time.Second
 
 // opening bounds one login where the context has no end sooner.
 const opening = 30 * time.Second
@@ -202,7 +210,22 @@ func (d *database) admin(ctx context.Context, w *work) (Session, error) {
 	if refused(err) {
 		return nil, rotator.Fail(rotator.Credentials, err, "the server refused the admin login")
 	}
+	if err == nil {
+		s.Hold(ctx, w.mark)
+	}
 	return s, err
+}
+
+// settle waits for what a server that was killed may have left under way.
+func (d *database) settle(ctx context.Context, w *work) {
+	l := w.current
+	if w.admin != nil {
+		l = w.admin
+	}
+	if s, err := d.open(ctx, *l); err == nil { // otherwise the undo finds out
+		s.Hold(ctx, w.mark)
+		s.Close()
+	}
 }
 
 // Create makes the new value. In mode alternating it looks whether the other user
@@ -347,6 +370,7 @@ func (d *database) change(ctx context.Context, w *work, to Login, with ...*Login
 			return err
 		}
 		defer s.Close()
+		s.Hold(ctx, w.mark)
 		return s.SetOwn(ctx, to.Password)
 	}
 	return rotator.Fail(rotator.Credentials, last,
@@ -378,6 +402,7 @@ func (d *database) Undo(ctx context.Context, j rotator.Job) error {
 	if w.current == nil {
 		return w.noCurrent
 	}
+	d.settle(ctx, w)
 	err = d.prove(ctx, *w.current)
 	if refused(err) {
 		if err = d.change(ctx, w, *w.current, w.pending, w.previous); err == nil {

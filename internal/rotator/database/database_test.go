@@ -103,6 +103,8 @@ func (s *memorySession) Set(_ context.Context, name, password string) error {
 	})
 }
 
+func (s *memorySession) Hold(context.Context, string) {}
+
 func (s *memorySession) Find(_ context.Context, p database.Pair) (found database.Found, err error) {
 	err = s.do("find", func() error {
 		switch u, ok := s.m.users[p.Name]; {

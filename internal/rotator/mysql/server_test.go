@@ -2,6 +2,7 @@ package mysql_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"countersign/internal/rotator"
+	"countersign/internal/rotator/database"
 	"countersign/internal/rotator/mysql"
 	"countersign/internal/rotator/rotatetest"
 )
@@ -373,6 +375,36 @@ func TestKilled(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	if accepts(t, j.Pending) || !accepts(t, j.Current) {
 		t.Error("the statement took effect after its time")
+	}
+}
+
+// TestHold has a session of a server that was killed, which a step waits for.
+func TestHold(t *testing.T) {
+	s := real(t)
+	name, password := s.login(t, "")
+	r, j := s.job(t, taking, name, password)
+	j = create(t, r, j)
+	ok(t, r.Set(t.Context(), j))
+	word := "countersign: the other user of a pair of " + j.ARN
+	sum := sha256.Sum256([]byte(word))
+	conn, err := s.db.Conn(t.Context())
+	ok(t, err)
+	defer conn.Close()
+	_, err = conn.ExecContext(t.Context(), fmt.Sprintf("SELECT GET_LOCK('countersign %x', 60)", sum[:16]))
+	ok(t, err)
+	done := make(chan error, 1)
+	begun := time.Now()
+	go func() { done <- r.Undo(t.Context(), j) }()
+	select {
+	case err := <-done:
+		t.Fatalf("the undo did not wait: %v", err)
+	case <-time.After(time.Second):
+	}
+	_, err = conn.ExecContext(t.Context(), fmt.Sprintf("SELECT RELEASE_LOCK('countersign %x')", sum[:16]))
+	ok(t, err)
+	ok(t, <-done)
+	if took := time.Since(begun); took >= database.HoldFor {
+		t.Errorf("the undo took %v", took)
 	}
 }
 

@@ -24,6 +24,8 @@ package postgresql
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"os"
 	"strconv"
@@ -171,6 +173,13 @@ func (s *session) deadline(ctx context.Context) error {
 	}
 	_, err := s.conn.Exec(ctx, fmt.Sprintf("SET statement_timeout = %d", left)).ReadAll()
 	return explain(ctx, err)
+}
+
+// Hold takes an advisory lock.
+func (s *session) Hold(ctx context.Context, word string) {
+	sum := sha256.Sum256([]byte("countersign " + word))
+	_ = s.exec(ctx, fmt.Sprintf("SET lock_timeout = %d; SELECT pg_advisory_lock(%d)", database.HoldFor.Milliseconds(), int64(binary.BigEndian.Uint64(sum[:]))))
+	_ = s.exec(ctx, "SET lock_timeout = 0")
 }
 
 // exec runs statements, of which no part is a stranger's but quoted.

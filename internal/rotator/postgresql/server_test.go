@@ -2,6 +2,8 @@ package postgresql_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"net"
@@ -15,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"countersign/internal/rotator"
+	"countersign/internal/rotator/database"
 	"countersign/internal/rotator/postgresql"
 	"countersign/internal/rotator/rotatetest"
 )
@@ -360,6 +363,34 @@ func TestKilled(t *testing.T) {
 	time.Sleep(100 * time.Millisecond)
 	if accepts(t, j.Pending) || !accepts(t, j.Current) {
 		t.Error("the statement took effect after its time")
+	}
+}
+
+// TestHold has a session of a server that was killed, which a step waits for.
+func TestHold(t *testing.T) {
+	s := real(t)
+	name, password := s.login(t, "")
+	r, j := s.job(t, taking, name, password)
+	j = create(t, r, j)
+	ok(t, r.Set(t.Context(), j))
+	word := "countersign: the other user of a pair of " + j.ARN
+	sum := sha256.Sum256([]byte("countersign " + word))
+	key := int64(binary.BigEndian.Uint64(sum[:]))
+	_, err := s.conn.Exec(t.Context(), "SELECT pg_advisory_lock($1)", key)
+	ok(t, err)
+	done := make(chan error, 1)
+	begun := time.Now()
+	go func() { done <- r.Undo(t.Context(), j) }()
+	select {
+	case err := <-done:
+		t.Fatalf("the undo did not wait: %v", err)
+	case <-time.After(time.Second):
+	}
+	_, err = s.conn.Exec(t.Context(), "SELECT pg_advisory_unlock($1)", key)
+	ok(t, err)
+	ok(t, <-done)
+	if took := time.Since(begun); took >= database.HoldFor {
+		t.Errorf("the undo took %v", took)
 	}
 }
 
