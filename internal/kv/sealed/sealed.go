@@ -63,8 +63,9 @@ func (d *DB) Revision() kv.Revision { return d.inner.Revision() }
 // Close closes the engine.
 func (d *DB) Close() error { return d.inner.Close() }
 
-// View opens values as they are read. The plaintext of the first is overwritten
-// when f has returned, and its memory serves the next view.
+// View opens values as they are read. As much plaintext as fits into arenaSize is
+// overwritten when f has returned, and its memory serves the next view: who keeps a
+// value copies it, as the contract says.
 func (d *DB) View(ctx context.Context, f func(kv.Reader) error) error {
 	o, _ := d.readers.Get().(*reader)
 	if o == nil {
