@@ -36,9 +36,7 @@ const (
 // gcPercent is how much the heap may grow between two garbage collections. The
 // heap of this server is a few MiB, and Go's default of 100 would collect it
 // for every few hundred requests, at a fifth of the processor time of a read.
-// More than this saves little: and on one processor nobody asks the network for
-// requests while the sweeper runs, which takes a millisecond for 16 MiB. GOGC in
-// the environment overrides it.
+// More than this saves little. GOGC in the environment overrides it.
 const gcPercent = 400
 
 // Server is a running server.
@@ -127,6 +125,9 @@ func (s *Server) Serve(ctx context.Context, ready func()) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	watch, unwatch := context.WithCancel(ctx)
+	defer unwatch()
+	go pollWhileSweeping(watch)
 	failed := make(chan error, 1)
 	go func() {
 		if s.tls != nil {
