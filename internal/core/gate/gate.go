@@ -210,25 +210,17 @@ func (g *Gate) View(ctx context.Context, who caller.Caller, op policy.Op, resour
 func (g *Gate) Work(ctx context.Context, who caller.Caller, op policy.Op, resource string, f func(*Access) error, work func(rec *audit.Record) error) error {
 	v, _ := g.views.Get().(*view)
 	if v == nil {
-		v = new(view)
+		v = &view{g: g}
+		v.run = v.see
 	}
 	v.Who, v.auth, v.Record, v.rec = who, g.Auth, &v.rec, NewRecord(who, op, resource)
-	at := g.DB.Revision()
-	err := g.DB.View(ctx, func(r kv.Reader) error {
-		v.begin(r)
-		if at == g.DB.Revision() { // then it is also that of the snapshot, which was taken in between
-			v.at = at
-		}
-		if err := f(&v.Access); err != nil {
-			return err
-		}
-		return v.Complete(op)
-	})
+	v.op, v.f, v.before = op, f, g.DB.Revision()
+	err := g.DB.View(ctx, v.run)
 	if err == nil && work != nil {
 		err = work(&v.rec)
 	}
 	err = g.Finish(ctx, &v.rec, err)
-	*v = view{} // nothing of this operation is left to the next
+	*v = view{g: g, run: v.run} // nothing of this operation is left to the next
 	g.views.Put(v)
 	return err
 }
@@ -236,7 +228,24 @@ func (g *Gate) Work(ctx context.Context, who caller.Caller, op policy.Op, resour
 // view is the memory of a View, which is the way of every read.
 type view struct {
 	Access
-	rec audit.Record
+	rec    audit.Record
+	g      *Gate
+	op     policy.Op
+	f      func(*Access) error
+	before kv.Revision           // the store's when the snapshot was asked for
+	run    func(kv.Reader) error // see, made once
+}
+
+// see runs the operation on a snapshot.
+func (v *view) see(r kv.Reader) error {
+	v.begin(r)
+	if v.before == v.g.DB.Revision() { // then it is also that of the snapshot, which was taken in between
+		v.at = v.before
+	}
+	if err := v.f(&v.Access); err != nil {
+		return err
+	}
+	return v.Complete(v.op)
 }
 
 // Finish writes the record of an operation that ended in err, which it returns

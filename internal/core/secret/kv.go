@@ -82,53 +82,25 @@ func (s *Service) ReadKeys(ctx context.Context, who caller.Caller, req KVRead) (
 }
 
 func (s *Service) readVersion(ctx context.Context, who caller.Caller, op policy.Op, req KVRead) (KVVersion, error) {
-	var out KVVersion
-	err := s.gate.View(ctx, who, op, req.ID.Name, func(a *gate.Access) (err error) {
-		out, err = s.versionOf(a, op, req)
-		return err
-	})
-	if err != nil && (!out.Gone || !errs.Is(err, errs.NotFound) && !errs.Is(err, errs.Precondition)) {
+	r := s.borrow(op, ReadRequest{ID: req.ID, Number: req.Number})
+	defer s.giveBack(r)
+	err := s.gate.View(ctx, who, op, req.ID.Name, r.readVersion)
+	if err != nil && (!r.out.Gone || !errs.Is(err, errs.NotFound) && !errs.Is(err, errs.Precondition)) {
 		return KVVersion{}, err
 	}
-	return out, nil
+	return r.out, nil
 }
 
-// versionOf reads a version. Of one that is gone it returns both what is known
-// and the error that ReadValue would.
-func (s *Service) versionOf(a *gate.Access, op policy.Op, req KVRead) (KVVersion, error) {
-	f := s.borrow()
-	defer s.giveBack(f)
-	if err := s.findInto(f, a, a.Who, req.ID); err != nil {
-		return KVVersion{}, err
+// version does what ReadVersion says. Of a version that is gone there is both what
+// is known of it and the error that ReadValue would return.
+func (r *reading) version(a *gate.Access) (err error) {
+	if err := r.find(a, r.stage()); err != nil {
+		return err
 	}
-	a.Record.Resource = f.Name
-	var extra [1]policy.Pair
-	asked := extra[:0]
-	if req.Number == 0 {
-		asked = append(asked, policy.Pair{Key: policy.KeyVersionStage, Value: name.Current})
+	if r.out, err = r.s.factsOfVersion(a, &r.found, r.req.Number); err != nil {
+		return err
 	}
-	if err := f.allow(a, op, asked...); err != nil {
-		return KVVersion{}, err
-	}
-	if err := f.mustExist(); err != nil {
-		return KVVersion{}, err
-	}
-	out, err := s.factsOfVersion(a, f, req.Number)
-	if err != nil {
-		return out, err
-	}
-	a.Record.Version = out.Number
-	read := s.value
-	if out.Number == f.head.Labels[name.Current].Number {
-		read = s.current
-	}
-	if out.Data, err = read(a, f, out.Number); err != nil {
-		return KVVersion{}, err
-	}
-	if op == policy.ReadValue {
-		s.used.note(f.Secret, f.head.Suffix, out.Number, a.Who.Time)
-	}
-	return out, nil
+	return r.open(a, r.out.Number, r.out.Number == r.head.Labels[name.Current].Number)
 }
 
 // factsOfVersion is what is known of a version but its value, with an error when

@@ -28,9 +28,11 @@ type Proof struct {
 //
 // Precondition: the version was written without a review.
 func (s *Service) Proof(ctx context.Context, who caller.Caller, id name.SecretID, number uint64) (Proof, error) {
+	r := s.borrow(policy.ReadValue, ReadRequest{ID: id, Number: number})
+	defer s.giveBack(r)
 	var out Proof
 	err := s.gate.View(ctx, who, policy.ReadValue, id.Name, func(a *gate.Access) (err error) {
-		out, err = s.proof(a, id, number)
+		out, err = r.proof(a)
 		return err
 	})
 	if err != nil {
@@ -39,20 +41,16 @@ func (s *Service) Proof(ctx context.Context, who caller.Caller, id name.SecretID
 	return out, nil
 }
 
-func (s *Service) proof(a *gate.Access, id name.SecretID, number uint64) (Proof, error) {
-	v, err := s.readValue(a, ReadRequest{ID: id, Number: number})
-	if err != nil {
+func (r *reading) proof(a *gate.Access) (Proof, error) {
+	if err := r.value(a); err != nil {
 		return Proof{}, err
 	}
-	f, err := s.find(a, a.Who, id)
-	if err != nil {
-		return Proof{}, err
-	}
-	at, ok, err := record.Get[version](a, versionKey(f.home, f.head.Suffix, v.Number))
+	v := &r.out
+	at, ok, err := record.Get[version](a, versionKey(r.home, r.head.Suffix, v.Number))
 	if err != nil || !ok {
 		return Proof{}, err
 	}
-	b, ok, err := s.changes.Bundle(a, f.home.Account, at.Change)
+	b, ok, err := r.s.changes.Bundle(a, r.home.Account, at.Change)
 	if err != nil {
 		return Proof{}, err
 	}

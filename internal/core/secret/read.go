@@ -45,62 +45,108 @@ type Value struct {
 // version has no value yet. Precondition: the secret is marked for deletion,
 // or version and label disagree.
 func (s *Service) ReadValue(ctx context.Context, who caller.Caller, req ReadRequest) (Value, error) {
-	var out Value
-	err := s.gate.View(ctx, who, policy.ReadValue, req.ID.Name, func(a *gate.Access) error {
-		var err error
-		out, err = s.readValue(a, req)
-		return err
-	})
-	if err != nil {
+	r := s.borrow(policy.ReadValue, req)
+	defer s.giveBack(r)
+	if err := s.gate.View(ctx, who, r.op, req.ID.Name, r.readValue); err != nil {
 		return Value{}, err
 	}
-	return out, nil
+	return r.out.Value, nil
 }
 
-func (s *Service) readValue(a *gate.Access, req ReadRequest) (Value, error) {
-	f := s.borrow()
-	defer s.giveBack(f)
-	if err := s.findInto(f, a, a.Who, req.ID); err != nil {
-		return Value{}, err
+// reading is a read of one version under way, with all the memory that it takes:
+// reads are what a server does most. It ends before its transaction does, so what
+// the record holds of bytes is not copied.
+type reading struct {
+	found
+	s     *Service
+	op    policy.Op
+	req   ReadRequest
+	extra [2]policy.Pair // of the question to policy
+	out   KVVersion
+
+	readValue, readVersion func(*gate.Access) error // value and version, made once
+}
+
+// borrow begins a read, which giveBack ends.
+func (s *Service) borrow(op policy.Op, req ReadRequest) *reading {
+	r, _ := s.reads.Get().(*reading)
+	if r == nil {
+		r = &reading{s: s}
+		r.readValue, r.readVersion = r.value, r.version
 	}
-	a.Record.Resource = f.Name
-	stage := req.Label
-	if stage == "" && req.VersionID == "" && req.Number == 0 {
-		stage = name.Current
+	r.own.borrows = true
+	r.op, r.req = op, req
+	return r
+}
+
+// giveBack leaves nothing of a read but its memory.
+func (s *Service) giveBack(r *reading) {
+	labels := r.own.Labels
+	clear(labels)
+	clear(r.key)
+	*r = reading{found: found{own: head{Labels: labels}, key: r.key}, s: s, readValue: r.readValue, readVersion: r.readVersion}
+	s.reads.Put(r)
+}
+
+// find finds the secret, and asks policy about reading what the request means.
+func (r *reading) find(a *gate.Access, stage string) error {
+	if err := r.s.findInto(&r.found, a, a.Who, r.req.ID); err != nil {
+		return err
 	}
-	var extra [2]policy.Pair
-	asked := extra[:0]
+	a.Record.Resource = r.Name
+	asked := r.extra[:0]
 	if stage != "" {
 		asked = append(asked, policy.Pair{Key: policy.KeyVersionStage, Value: stage})
 	}
-	if req.VersionID != "" {
-		asked = append(asked, policy.Pair{Key: policy.KeyVersionID, Value: req.VersionID})
+	if r.req.VersionID != "" {
+		asked = append(asked, policy.Pair{Key: policy.KeyVersionID, Value: r.req.VersionID})
 	}
-	if err := f.allow(a, policy.ReadValue, asked...); err != nil {
-		return Value{}, err
+	if err := r.allow(a, r.op, asked...); err != nil {
+		return err
 	}
-	if err := f.mustExist(); err != nil {
-		return Value{}, err
+	return r.mustExist()
+}
+
+// stage is the label that the request means; empty when it names a version.
+func (r *reading) stage() string {
+	if r.req.Label == "" && r.req.VersionID == "" && r.req.Number == 0 {
+		return name.Current
 	}
-	if err := f.head.live(); err != nil {
-		return Value{}, err
+	return r.req.Label
+}
+
+// value does what ReadValue says.
+func (r *reading) value(a *gate.Access) error {
+	stage := r.stage()
+	if err := r.find(a, stage); err != nil {
+		return err
 	}
-	at, binary, err := s.pick(a, f, req, stage, a.Record.Time)
+	if err := r.head.live(); err != nil {
+		return err
+	}
+	at, binary, err := r.s.pick(a, &r.found, r.req, stage, a.Record.Time)
 	if err != nil {
-		return Value{}, err
+		return err
 	}
-	a.Record.Version = at.Number
-	read := s.value
-	if stage == name.Current && req.VersionID == "" && req.Number == 0 {
-		read = s.current
+	if err := r.open(a, at.Number, stage == name.Current && r.req.VersionID == "" && r.req.Number == 0); err != nil {
+		return err
 	}
-	data, err := read(a, f, at.Number)
-	if err != nil {
-		return Value{}, err
+	r.out.ARN, r.out.Name, r.out.Number, r.out.VersionID = r.arn(), r.Name, at.Number, at.ID
+	r.out.Labels, r.out.Created, r.out.Binary = r.head.labelsOf(at.Number), when(at.Created), binary
+	return nil
+}
+
+// open decrypts the value of a version, and notes what was read.
+func (r *reading) open(a *gate.Access, number uint64, current bool) (err error) {
+	a.Record.Version = number
+	read := r.s.value
+	if current {
+		read = r.s.current
 	}
-	s.used.note(f.Secret, f.head.Suffix, at.Number, a.Who.Time)
-	return Value{ARN: f.arn(), Name: f.Name, Number: at.Number, VersionID: at.ID, Labels: f.head.labelsOf(at.Number),
-		Created: when(at.Created), Binary: binary, Data: data}, nil
+	if r.out.Data, err = read(a, &r.found, number); err == nil && r.op == policy.ReadValue {
+		r.s.used.note(r.Secret, r.head.Suffix, number, a.Who.Time)
+	}
+	return err
 }
 
 // pick chooses the version that a request means. What was deleted, or is by now,

@@ -279,7 +279,11 @@ func (v *version) at(number uint64) labelled {
 
 // Keys of the records. A secret's versions hang on its suffix, so that a name
 // that is created anew never meets what is left of its predecessor.
-func headKey(n name.Secret) kv.Key { return kv.K(n.Account, "secret", n.Region, n.Name) }
+func headKey(n name.Secret) kv.Key { return appendHeadKey(nil, n) }
+
+func appendHeadKey(dst kv.Key, n name.Secret) kv.Key {
+	return dst.Str(n.Account, "secret", n.Region, n.Name)
+}
 
 func headPrefix(account, region string) kv.Key { return kv.K(account, "secret", region) }
 

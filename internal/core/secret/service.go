@@ -112,7 +112,7 @@ type Service struct {
 	keepFor  time.Duration
 	logger   *slog.Logger
 	used     used
-	reads    sync.Pool // *found, of reads under way
+	reads    sync.Pool // *reading
 	policies policyCache
 	purged   due.Bell // wakes the purge job
 	kinds    rotator.Kinds
@@ -148,6 +148,7 @@ type found struct {
 	named       string      // arn, once it was asked for
 	policy      *policy.Set // compiled resource policy; nil when there is none
 	own         head        // what head or replica points to
+	key         kv.Key      // memory for the key of own
 }
 
 func (f *found) arn() string {
@@ -216,7 +217,8 @@ func (s *Service) loadInto(f *found, r kv.Reader, n name.Secret, suffix string) 
 		f.suffix = suffix
 	}
 	h := &f.own
-	ok, err := record.Load(r, headKey(n), h)
+	f.key = appendHeadKey(f.key[:0], n)
+	ok, err := record.Load(r, f.key, h)
 	if err != nil || !ok || suffix != "" && suffix != h.Suffix {
 		return err
 	}
@@ -232,30 +234,6 @@ func (s *Service) loadInto(f *found, r kv.Reader, n name.Secret, suffix string) 
 	}
 	f.policy, err = s.policies.compile(f.head.Policy)
 	return err
-}
-
-// borrow is a found for one read, which ends before its transaction does: what
-// the record holds of bytes is not copied into it. It goes back with giveBack.
-func (s *Service) borrow() *found {
-	f, _ := s.reads.Get().(*found)
-	if f == nil {
-		f = &found{}
-	}
-	f.own.borrows = true
-	return f
-}
-
-func (s *Service) giveBack(f *found) {
-	f.reset()
-	s.reads.Put(f)
-}
-
-// reset makes a found ready to be used again, with nothing of the last use but
-// the memory of its labels.
-func (f *found) reset() {
-	labels := f.own.Labels
-	clear(labels)
-	*f = found{own: head{Labels: labels}}
 }
 
 // request is the question to policy about an operation on f.

@@ -70,16 +70,18 @@ func (d *DB) View(ctx context.Context, f func(kv.Reader) error) error {
 	o, _ := d.readers.Get().(*reader)
 	if o == nil {
 		o = &reader{db: d, arena: make([]byte, 0, arenaSize)}
+		o.run = func(r kv.Reader) error {
+			o.inner = r
+			return o.f(o)
+		}
 	}
 	defer func() {
 		clear(o.arena)
-		o.inner, o.arena = nil, o.arena[:0]
+		o.inner, o.f, o.arena = nil, nil, o.arena[:0]
 		d.readers.Put(o)
 	}()
-	return d.inner.View(ctx, func(r kv.Reader) error {
-		o.inner = r
-		return f(o)
-	})
+	o.f = f
+	return d.inner.View(ctx, o.run)
 }
 
 // arenaSize is how much plaintext of a view goes into memory that is used again.
@@ -142,7 +144,10 @@ func (d *DB) of(key []byte) (string, error) {
 type reader struct {
 	db    *DB
 	inner kv.Reader
-	arena []byte // what was opened; of a view only
+	// Of a view:
+	arena []byte                // what was opened
+	f     func(kv.Reader) error // of the caller
+	run   func(kv.Reader) error // calls f, made once
 }
 
 func (r *reader) Get(key []byte) ([]byte, error) {
