@@ -53,8 +53,15 @@ func (l *Log) background() {
 // second's worth at once takes the processor for milliseconds.
 const pushEvery = 50 * time.Millisecond
 
-// push begins to write what fills whole pages of the segment, each once. It
-// reports whether records wait for a signature: then there will be more.
+// keepCached is how much of the end of a segment stays in memory for those who
+// follow the log. The rest is seldom read, and would fill the memory of a busy
+// machine in an hour: there would be less for the pages of the store, and
+// each append would pay for a page that was not in use before.
+const keepCached = 4 << 20
+
+// push begins to write what fills whole pages of the segment, each once, and
+// lets go of those that were pushed long ago. It reports whether records wait
+// for a signature: then there will be more.
 func (l *Log) push() bool {
 	const page = 4096
 	l.syncMu.Lock()
@@ -68,6 +75,9 @@ func (l *Log) push() bool {
 	if to := now.size &^ (page - 1); to > l.pushed {
 		l.f.Push(l.pushed, to-l.pushed)
 		l.pushed = to
+	}
+	if to := l.pushed - keepCached; to > 0 { // all of it, since not all was on the disk the last time
+		l.f.Evict(0, to)
 	}
 	return now.seq != now.signed
 }

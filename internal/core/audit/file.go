@@ -33,6 +33,9 @@ type file interface {
 	// Push begins to write a part of the file to the disk, so that the next
 	// Sync has less to do. It promises nothing.
 	Push(at, size int64)
+	// Evict takes what was written of a part of the file to the disk out of
+	// memory. It promises nothing either.
+	Evict(at, size int64)
 	Sync() error
 	Close() error
 }
@@ -51,6 +54,8 @@ type realFile struct{ *os.File }
 func (f realFile) Sync() error { return datasync(f.File) }
 
 func (f realFile) Push(at, size int64) { push(f.File, at, size) }
+
+func (f realFile) Evict(at, size int64) { evict(f.File, at, size) }
 
 func (realDisk) open(path string, flag int) (file, error) {
 	f, err := os.OpenFile(path, flag, 0o600)

@@ -20,3 +20,9 @@ func datasync(f *os.File) error {
 func push(f *os.File, at, size int64) {
 	_ = unix.SyncFileRange(int(f.Fd()), at, size, unix.SYNC_FILE_RANGE_WRITE)
 }
+
+// evict takes those pages of a part of f that are on the disk out of the page
+// cache.
+func evict(f *os.File, at, size int64) {
+	_ = unix.Fadvise(int(f.Fd()), at, size, unix.FADV_DONTNEED)
+}
