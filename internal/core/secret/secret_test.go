@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"countersign/internal/caller"
@@ -144,3 +145,75 @@ func engines(t *testing.T, test func(*testing.T, coretest.Config)) {
 }
 
 type auditRecord = audit.Record
+
+// TestReadsTogether: reads use memory of reads before them, and what one of them
+// returned stays as it was while others run.
+func TestReadsTogether(t *testing.T) {
+	f := start(t, coretest.Config{})
+	for i := range 8 {
+		n := fmt.Sprintf("s%d", i)
+		f.create(n, strings.Repeat(n, i+1))
+		for v := 2; v < 2+i%3; v++ {
+			f.put(n, v, fmt.Sprintf("%s of %s", strings.Repeat("v", v), n), name.Current, strings.Repeat("L", i+1))
+		}
+	}
+	f.create("empty", "")
+	f.create("deleted", "gone")
+	f.versions("delete", "deleted")
+	_, err := f.Secrets.Delete(f.ctx, f.Admin, secret.DeleteRequest{ID: id("s7")})
+	f.must(err)
+	few, _ := f.User(t, "few", `{"Version":"2012-10-17","Statement":[
+		{"Effect":"Allow","Action":"secretsmanager:GetSecretValue","Resource":["arn:aws:secretsmanager:*:*:secret:s1-*","arn:aws:secretsmanager:*:*:secret:s4-*","arn:aws:secretsmanager:*:*:secret:deleted-*"]},
+		{"Effect":"Allow","Action":"secretsmanager:GetSecretValue","Resource":"*","Condition":{"StringEquals":{"secretsmanager:VersionStage":"AWSPREVIOUS"}}}]}`)
+
+	var reads []func() (any, error)
+	for _, who := range []caller.Caller{f.Admin, few} {
+		for _, n := range []string{"s0", "s1", "s2", "s3", "s4", "s5", "s6", "s7", "empty", "deleted", "absent"} {
+			for _, req := range []secret.ReadRequest{{}, {Number: 1}, {VersionID: token(2)}, {Label: name.Previous}, {Label: "AWSCURRENT", VersionID: token(1)}} {
+				req.ID = id(n)
+				reads = append(reads,
+					func() (any, error) { return f.Secrets.ReadValue(f.ctx, who, req) },
+					func() (any, error) {
+						return f.Secrets.ReadVersion(f.ctx, who, secret.KVRead{ID: req.ID, Number: req.Number})
+					},
+					func() (any, error) { return f.Secrets.Proof(f.ctx, who, req.ID, req.Number) })
+			}
+		}
+	}
+	alone := make([]string, len(reads))
+	shown := func(v any, err error) string {
+		s := fmt.Sprintf("%+v %s ", v, code(err)) // a denial has an id in it
+		switch v := v.(type) {
+		case secret.Value:
+			s += string(v.Data.Reveal())
+		case secret.KVVersion:
+			s += string(v.Data.Reveal())
+		}
+		return s
+	}
+	for i, read := range reads {
+		alone[i] = shown(read())
+	}
+	type outcome struct {
+		read int
+		v    any
+		err  error
+	}
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			var kept []outcome
+			for k := range 3 * len(reads) {
+				i := (k*(2*g+1) + g) % len(reads)
+				v, err := reads[i]()
+				kept = append(kept, outcome{i, v, err})
+			}
+			for _, o := range kept {
+				if got := shown(o.v, o.err); got != alone[o.read] {
+					t.Errorf("read %d beside others:\n%s\nalone:\n%s", o.read, got, alone[o.read])
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
