@@ -70,7 +70,10 @@ func (b *bench) vault(ctx context.Context) (err error) {
 	}); err != nil {
 		return err
 	}
-	if err := b.paced([]pacedLoad{{pacedVault, vaultSpread, p, among(reads)}}); err != nil {
+	if err := b.paced([]pacedLoad{
+		{pacedBare, bareGet, bare, same(plain(bareAddr))},
+		{pacedVault, vaultSpread, p, among(reads)},
+	}); err != nil {
 		return err
 	}
 	// What writes comes last: it puts pages elsewhere, which reads then find anew.
@@ -91,6 +94,9 @@ func (b *bench) beside(bare *load, loads []*load) error {
 		}
 		if err := b.turns(conns, all); err != nil {
 			return err
+		}
+		if b.report.find(bare.name, conns) == (Figure{}) { // when only this part is measured
+			b.report.Figures = append(b.report.Figures, middle(bare.runs))
 		}
 		for _, l := range loads {
 			b.report.Figures = append(b.report.Figures, middle(l.runs))
