@@ -160,6 +160,7 @@ func readMount(ctx context.Context, c *call, path string, tune bool) (*answer, e
 const defaultTTL = 768 * time.Hour
 
 func enableMount(ctx context.Context, c *call, path string) (*answer, error) {
+	c.unkept(refusedMount)
 	req := mount.EnableRequest{Path: path, Type: c.text("type"), Options: c.texts("options"), Description: c.text("description")}
 	if cfg, err := c.part("config"); err == nil && cfg != nil {
 		req.Config = mountConfig(cfg, mount.Config{})
@@ -179,6 +180,7 @@ func enableMount(ctx context.Context, c *call, path string) (*answer, error) {
 
 // mountConfig reads how a mount is to be tuned, over how it is.
 func mountConfig(c *call, is mount.Config) mount.Config {
+	c.unkept(refusedTuning)
 	seconds := func(name string, to *int64) { // clients send the empty text for what they do not set
 		switch {
 		case !c.has(name) || c.text(name) == "":

@@ -8,8 +8,8 @@ import (
 	"countersign/internal/core/mount"
 )
 
-// unkept is a setting of the login methods of Vault or OpenBao that is not kept
-// here. Members that nobody knows are ignored, as in Vault; these are known, and a
+// unkept is a setting of the mounts and login methods of Vault or OpenBao that is
+// not kept here. Members that nobody knows are ignored, as in Vault; these are known, and a
 // client that sets one would believe that it restricts something, or that it helps.
 type unkept struct {
 	name string
@@ -17,6 +17,22 @@ type unkept struct {
 	// harmless are values, as JSON without spaces, that say what is so anyway,
 	// beside those that say nothing.
 	harmless []string
+}
+
+// refusedMount are those of mounts when they are made.
+var refusedMount = []unkept{
+	{name: "local", why: "nothing is replicated: what is mounted is of this server and its store"},
+	{name: "seal_wrap", why: "everything in the store is encrypted once, under the server's keys"},
+	{name: "external_entropy_access", why: "keys are made of this machine's random numbers"},
+}
+
+// refusedTuning are those that can be changed, too.
+var refusedTuning = []unkept{
+	{name: "plugin_version", why: "there are no plugins: engines and login methods are built in"},
+	{name: "allowed_managed_keys", why: "there are no keys outside of the store"},
+	{name: "delegated_auth_accessors", why: "no engine logs in for somebody else"},
+	{name: "identity_token_key", why: "no engine asks others with tokens of the server", harmless: []string{`"default"`}},
+	{name: "user_lockout_config", why: "wrong passwords are slowed down wherever they are given, those of signing in counted too"},
 }
 
 // refusedTerms are those of roles of every login method, and of tokens.

@@ -65,3 +65,38 @@ func TestSettingsThatAreNotKept(t *testing.T) {
 		s.want(t, 204, "POST", x[0], `{`+bodies[x[0]]+`,`+x[1]+`}`)
 	}
 }
+
+// TestMountSettingsThatAreNotKept is the same of mounts, of secrets and of logins,
+// when they are made and when they are tuned; a refused one is not there.
+func TestMountSettingsThatAreNotKept(t *testing.T) {
+	s := newServer(t, coretest.Config{})
+	// As the command sends it when nothing is said.
+	s.want(t, 204, "POST", "sys/mounts/plain", `{"type":"kv","description":"","local":false,"seal_wrap":false,"external_entropy_access":false,
+		"config":{"options":null,"default_lease_ttl":"","max_lease_ttl":"","force_no_cache":false,"plugin_version":"","identity_token_key":"default"},"options":null}`)
+	s.want(t, 204, "POST", "sys/auth/approle", `{"type":"approle","local":false,"config":{"user_lockout_config":null}}`)
+	refused := func(path, setting, body string) {
+		t.Helper()
+		w := s.do(t, s.root, "POST", path, body)
+		if w.Code != 400 || !strings.Contains(w.Body.String(), setting+": ") || len(w.Body.String()) < 60 {
+			t.Errorf("%s %s: %d %s", path, body, w.Code, w.Body)
+		}
+	}
+	for _, setting := range []string{"local", "seal_wrap", "external_entropy_access"} {
+		refused("sys/mounts/other", setting, `{"type":"kv","`+setting+`":true}`)
+		refused("sys/auth/other", setting, `{"type":"approle","`+setting+`":"true"}`)
+	}
+	for setting, bad := range map[string]string{
+		"plugin_version": `"v1.2.3"`, "allowed_managed_keys": `["k"]`, "delegated_auth_accessors": `["a"]`,
+		"identity_token_key": `"mine"`, "user_lockout_config": `{"lockout_threshold":"5"}`,
+	} {
+		refused("sys/mounts/other", setting, `{"type":"kv","config":{"`+setting+`":`+bad+`}}`)
+		refused("sys/mounts/plain/tune", setting, `{"description":"changed","`+setting+`":`+bad+`}`)
+		refused("sys/auth/approle/tune", setting, `{"description":"changed","`+setting+`":`+bad+`}`)
+	}
+	for _, path := range []string{"sys/mounts/other", "sys/auth/other"} {
+		s.want(t, 400, "GET", path, "")
+	}
+	if is := s.want(t, 200, "GET", "sys/mounts/plain", ""); is["description"] != "" {
+		t.Errorf("a refused tuning changed it: %v", is)
+	}
+}
