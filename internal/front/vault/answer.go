@@ -2,7 +2,9 @@ package vault
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"countersign/internal/errs"
@@ -29,6 +31,32 @@ type lease struct {
 	renewable bool
 	seconds   int64
 }
+
+// warn says which parameters of the body nobody read, as Vault does where an answer
+// has a body: a misspelt one would go unnoticed, and a token have policies that
+// were not meant.
+func (a *answer) warn(c *call) {
+	if len(c.row.params) == 0 || a == nil || a.data == nil && a.auth == nil && !a.empty {
+		return
+	}
+	var ignored []string
+	for name := range c.body {
+		if !slices.Contains(c.row.params, name) && len(name) <= maxNamed {
+			ignored = append(ignored, name)
+		}
+	}
+	if len(ignored) == 0 {
+		return
+	}
+	slices.Sort(ignored)
+	a.warnings = append(a.warnings, fmt.Sprintf("Endpoint ignored these unrecognized parameters: %v", ignored[:min(len(ignored), maxIgnored)]))
+}
+
+// Bounds of what an answer repeats of a request: parameters, and bytes of a name.
+const (
+	maxIgnored = 20
+	maxNamed   = 64
+)
 
 // ok is an answer with data.
 func ok(data any) *answer { return &answer{data: data} }

@@ -16,12 +16,12 @@ import (
 // appRoleRows are the login method of programs.
 func appRoleRows() []row {
 	rows := []row{
-		{methods: "POST", path: "login", op: policy.Login, open: true, do: loginAppRole},
+		{methods: "POST", path: "login", op: policy.Login, open: true, takes: "role_id secret_id", do: loginAppRole},
 		{methods: "GET", path: "role/{name}/role-id", op: policy.GetRoleID, do: readRoleID},
 		{methods: "POST", path: "role/{name}/role-id", op: policy.PutRoleID, do: writeRoleID},
 		{methods: methodList, path: "role/{name}/secret-id", op: policy.ListSecretIDs, do: listSecretIDs},
-		{methods: "POST", path: "role/{name}/secret-id", op: policy.CreateSecretID, do: createSecretID},
-		{methods: "POST", path: "role/{name}/custom-secret-id", op: policy.PutSecretID, do: createSecretID},
+		{methods: "POST", path: "role/{name}/secret-id", op: policy.CreateSecretID, takes: "metadata cidr_list token_bound_cidrs num_uses ttl", do: createSecretID},
+		{methods: "POST", path: "role/{name}/custom-secret-id", op: policy.PutSecretID, takes: "secret_id metadata cidr_list token_bound_cidrs num_uses ttl", do: createSecretID},
 		{methods: "POST", path: "role/{name}/secret-id/lookup", op: policy.LookupSecretID, do: lookupSecretID},
 		{methods: "POST DELETE", path: "role/{name}/secret-id/destroy", op: policy.DestroySecretID, do: destroySecretID},
 		{methods: "POST", path: "role/{name}/secret-id-accessor/lookup", op: policy.LookupSecretID, do: lookupSecretID},

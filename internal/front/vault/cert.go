@@ -11,7 +11,7 @@ import (
 // connection, so that it does not work behind a proxy which ends TLS.
 func certRows() []row {
 	return append(roleRows("certs"),
-		row{methods: "POST", path: "login", op: policy.Login, open: true, do: loginCert},
+		row{methods: "POST", path: "login", op: policy.Login, open: true, takes: "name", do: loginCert},
 		row{methods: methodList, path: "crls", op: policy.GetLoginConfig, do: listCRLs},
 		row{methods: "GET", path: "crls/{name}", op: policy.GetLoginConfig, do: readCRL},
 		row{methods: "POST", path: "crls/{name}", op: policy.PutLoginConfig, do: writeCRL},

@@ -12,7 +12,7 @@ import (
 // identity provider.
 func jwtRows() []row {
 	return append(append(roleRows("role"), methodRows()...),
-		row{methods: "POST", path: "login", op: policy.Login, open: true, do: loginJWT},
+		row{methods: "POST", path: "login", op: policy.Login, open: true, takes: "role jwt", do: loginJWT},
 		row{methods: "POST", path: "oidc/auth_url", op: policy.BeginOIDCLogin, open: true, do: oidcAuthURL},
 		row{methods: "GET", path: "oidc/callback", op: policy.Login, open: true, do: oidcCallback})
 }

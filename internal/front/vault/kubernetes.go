@@ -10,7 +10,7 @@ import (
 // kubernetesRows are the login method of service accounts.
 func kubernetesRows() []row {
 	return append(append(roleRows("role"), methodRows()...),
-		row{methods: "POST", path: "login", op: policy.Login, open: true, do: loginKubernetes})
+		row{methods: "POST", path: "login", op: policy.Login, open: true, takes: "role jwt", do: loginKubernetes})
 }
 
 func loginKubernetes(ctx context.Context, c *call) (*answer, error) {

@@ -45,10 +45,14 @@ type row struct {
 	open bool      // asks for no token
 	// naked: its answers are never put behind a wrapping token.
 	naked bool
+	// takes is the parameters of the body that mean something: an answer with a body
+	// warns of others. Empty where any do, or where nothing is said of them.
+	takes string
 	do    func(ctx context.Context, c *call) (*answer, error)
 
-	parts []string
-	verbs []string
+	parts  []string
+	verbs  []string
+	params []string
 }
 
 func (r *row) name() string {
@@ -67,7 +71,7 @@ func newEngine(groups ...[]row) engine {
 	for _, g := range groups {
 		for i := range g {
 			r := &g[i]
-			r.verbs = strings.Fields(r.methods)
+			r.verbs, r.params = strings.Fields(r.methods), strings.Fields(r.takes)
 			if r.path != "" {
 				r.parts = strings.Split(r.path, "/")
 			}

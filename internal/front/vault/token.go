@@ -13,9 +13,9 @@ import (
 // tokenRows are tokens.
 func tokenRows() []row {
 	return []row{
-		{methods: "POST", path: "create", op: policy.CreateToken, do: createToken},
-		{methods: "POST", path: "create/{role}", op: policy.CreateRoleToken, do: createToken},
-		{methods: "POST", path: "create-orphan", op: policy.CreateOrphanToken, do: createToken},
+		{methods: "POST", path: "create", op: policy.CreateToken, takes: tokenParams, do: createToken},
+		{methods: "POST", path: "create/{role}", op: policy.CreateRoleToken, takes: tokenParams, do: createToken},
+		{methods: "POST", path: "create-orphan", op: policy.CreateOrphanToken, takes: tokenParams, do: createToken},
 		{methods: "GET POST", path: "lookup", op: policy.LookupToken, do: lookupToken},
 		{methods: "GET POST", path: "lookup-self", op: policy.LookupOwnToken, do: lookupSelf},
 		{methods: "POST", path: "lookup-accessor", op: policy.LookupAccessor, do: lookupAccessor},
@@ -75,6 +75,9 @@ func (c *call) need(name, missing string) string {
 	}
 	return s
 }
+
+// tokenParams are what a token can be made with.
+const tokenParams = "id policies meta no_parent no_default_policy renewable ttl lease explicit_max_ttl period type display_name num_uses entity_alias"
 
 func createToken(ctx context.Context, c *call) (*answer, error) {
 	req := token.CreateRequest{Orphan: c.row.op == policy.CreateOrphanToken, NoParent: c.boolean("no_parent"), ID: c.text("id"),

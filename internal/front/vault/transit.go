@@ -13,6 +13,16 @@ import (
 	"countersign/internal/errs"
 )
 
+// Parameters of what is done with keys.
+const (
+	encryptParams = "plaintext associated_data context nonce key_version type convergent_encryption batch_input partial_failure_response_code"
+	decryptParams = "ciphertext associated_data context nonce batch_input partial_failure_response_code"
+	rewrapParams  = "ciphertext associated_data context nonce key_version batch_input"
+	dataKeyParams = "context associated_data key_version nonce bits"
+	signParams    = "input hash_algorithm algorithm signature_algorithm marshaling_algorithm prehashed salt_length context batch_input"
+	macParams     = "input algorithm key_version batch_input"
+)
+
 // transitRows are the engine that encrypts and signs.
 func transitRows() []row {
 	return []row{
@@ -32,17 +42,17 @@ func transitRows() []row {
 		{methods: "POST", path: "restore", op: policy.RestoreTransitKey, do: restoreKey},
 		{methods: "POST", path: "restore/{name}", op: policy.RestoreTransitKey, do: restoreKey},
 
-		{methods: "POST", path: "encrypt/{name}", op: policy.Encrypt, do: encrypt},
-		{methods: "POST", path: "decrypt/{name}", op: policy.Decrypt, do: decrypt},
-		{methods: "POST", path: "rewrap/{name}", op: policy.ReEncrypt, do: reEncrypt},
-		{methods: "POST", path: "datakey/plaintext/{name}", op: policy.GenerateDataKey, do: dataKey(true)},
-		{methods: "POST", path: "datakey/wrapped/{name}", op: policy.GenerateWrappedKey, do: dataKey(false)},
-		{methods: "POST", path: "sign/{name}", op: policy.Sign, do: sign},
-		{methods: "POST", path: "sign/{name}/{algorithm}", op: policy.Sign, do: sign},
-		{methods: "POST", path: "verify/{name}", op: policy.Verify, do: verify},
-		{methods: "POST", path: "verify/{name}/{algorithm}", op: policy.Verify, do: verify},
-		{methods: "POST", path: "hmac/{name}", op: policy.GenerateMAC, do: makeCode},
-		{methods: "POST", path: "hmac/{name}/{algorithm}", op: policy.GenerateMAC, do: makeCode},
+		{methods: "POST", path: "encrypt/{name}", op: policy.Encrypt, takes: encryptParams, do: encrypt},
+		{methods: "POST", path: "decrypt/{name}", op: policy.Decrypt, takes: decryptParams, do: decrypt},
+		{methods: "POST", path: "rewrap/{name}", op: policy.ReEncrypt, takes: rewrapParams, do: reEncrypt},
+		{methods: "POST", path: "datakey/plaintext/{name}", op: policy.GenerateDataKey, takes: dataKeyParams, do: dataKey(true)},
+		{methods: "POST", path: "datakey/wrapped/{name}", op: policy.GenerateWrappedKey, takes: dataKeyParams, do: dataKey(false)},
+		{methods: "POST", path: "sign/{name}", op: policy.Sign, takes: signParams + " key_version", do: sign},
+		{methods: "POST", path: "sign/{name}/{algorithm}", op: policy.Sign, takes: signParams + " key_version", do: sign},
+		{methods: "POST", path: "verify/{name}", op: policy.Verify, takes: signParams + " signature hmac", do: verify},
+		{methods: "POST", path: "verify/{name}/{algorithm}", op: policy.Verify, takes: signParams + " signature hmac", do: verify},
+		{methods: "POST", path: "hmac/{name}", op: policy.GenerateMAC, takes: macParams, do: makeCode},
+		{methods: "POST", path: "hmac/{name}/{algorithm}", op: policy.GenerateMAC, takes: macParams, do: makeCode},
 		{methods: "POST", path: "random", op: policy.RandomBytes, do: random},
 		{methods: "POST", path: "random/{source}", op: policy.RandomBytes, do: random},
 		{methods: "POST", path: "random/{source}/{bytes}", op: policy.RandomBytes, do: random},

@@ -13,7 +13,7 @@ import (
 // with.
 func userpassRows() []row {
 	return []row{
-		{methods: "POST", path: "login/{name}", op: policy.Login, open: true, do: loginUserpass},
+		{methods: "POST", path: "login/{name}", op: policy.Login, open: true, takes: "password totp", do: loginUserpass},
 		{methods: methodList, path: "users", op: policy.ListLoginRoles, do: listLoginUsers},
 		{methods: "GET", path: "users/{name}", op: policy.GetLoginRole, do: readLoginUser},
 		{methods: "POST", path: "users/{name}", op: policy.ResetPassword, do: writeLoginUser},

@@ -255,8 +255,12 @@ func (f *front) do(ctx context.Context, w http.ResponseWriter, c *call) (*answer
 	if c.err != nil { // the row found its parameters wrong and went no further
 		return nil, f.record(ctx, c.who, c.row.name(), c.err)
 	}
-	if err != nil || !wraps {
+	if err != nil {
 		return ans, err
+	}
+	ans.warn(c)
+	if !wraps {
+		return ans, nil
 	}
 	return f.wrapped(ctx, c, ans)
 }
