@@ -36,7 +36,8 @@ func cached(t *testing.T, path string) []bool {
 	return pages
 }
 
-// TestCacheHoldsTheEnd: of a log that grows, only the end stays in memory.
+// TestCacheHoldsTheEnd: of a log that grows, only the end stays in memory. What is
+// asked of the kernel, TestEvict holds on any file system.
 func TestCacheHoldsTheEnd(t *testing.T) {
 	cfg := testConfig(t.TempDir())
 	var st unix.Statfs_t
@@ -44,7 +45,7 @@ func TestCacheHoldsTheEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	if st.Type == unix.TMPFS_MAGIC {
-		t.Skip("files of a tmpfs are nowhere but in memory")
+		t.Skip("the temporary folder is a tmpfs, whose files are nowhere but in memory: set TMPDIR to a disk")
 	}
 	l := mustOpen(t, cfg)
 	path := segmentPath(cfg.Dir, 1)

@@ -214,3 +214,54 @@ func TestErrWhileRefusing(t *testing.T) {
 	wantUnwritable(t, l.AppendSync(context.Background(), []*Record{&r}))
 	wantUnwritable(t, l.Err())
 }
+
+// evicted is a disk that knows how much of the segment written last it was let to
+// forget.
+type evicted struct {
+	realDisk
+	to int64
+}
+
+func (d *evicted) open(path string, flag int) (file, error) {
+	f, err := d.realDisk.open(path, flag)
+	d.to = 0
+	return &evictedFile{f, d}, err
+}
+
+type evictedFile struct {
+	file
+	d *evicted
+}
+
+func (f *evictedFile) Evict(at, size int64) { f.d.to = at + size }
+
+// TestEvict: the end of a segment stays in memory, and all that was pushed before
+// it need not, of each segment for itself.
+func TestEvict(t *testing.T) {
+	cfg, d := testConfig(t.TempDir()), &evicted{}
+	cfg.disk = d
+	l := mustOpen(t, cfg)
+	n := 1
+	grow := func(size int64) int64 {
+		for ; l.Stats().SegmentSize < size; n++ {
+			fill(t, l, n, n)
+		}
+		l.push()
+		l.syncMu.Lock() // a push of the background is over
+		defer l.syncMu.Unlock()
+		return d.to
+	}
+	for range 2 {
+		if got := grow(keepCached - 4096); got != 0 {
+			t.Errorf("%d bytes evicted of a segment that may stay in memory", got)
+		}
+		got := grow(keepCached + 100<<10)
+		if size := l.Stats().SegmentSize; got <= 0 || got > size-keepCached || got < size-keepCached-4096 || got%4096 != 0 {
+			t.Errorf("%d bytes evicted of %d, of which %d stay", got, size, keepCached)
+		}
+		if err := l.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantWhole(t, l, l.Stats().Seq)
+}

@@ -41,8 +41,8 @@ func (a *answer) warn(c *call) {
 	}
 	var ignored []string
 	for name := range c.body {
-		if !slices.Contains(c.row.params, name) && len(name) <= maxNamed {
-			ignored = append(ignored, name)
+		if !slices.Contains(c.row.params, name) {
+			ignored = append(ignored, clip(name))
 		}
 	}
 	if len(ignored) == 0 {
@@ -52,11 +52,8 @@ func (a *answer) warn(c *call) {
 	a.warnings = append(a.warnings, fmt.Sprintf("Endpoint ignored these unrecognized parameters: %v", ignored[:min(len(ignored), maxIgnored)]))
 }
 
-// Bounds of what an answer repeats of a request: parameters, and bytes of a name.
-const (
-	maxIgnored = 20
-	maxNamed   = 64
-)
+// maxIgnored is how many of them an answer names.
+const maxIgnored = 20
 
 // ok is an answer with data.
 func ok(data any) *answer { return &answer{data: data} }
